@@ -1,0 +1,214 @@
+"""The record with five fields, written and read without TensorFlow.
+
+A record is a `tf.train.Example` in a TFRecord frame. Its bytes are those of
+`Example.SerializeToString(deterministic=True)`, map keys in sorted order,
+written by `tf.io.TFRecordWriter`:
+
+    uint64 length | uint32 crc(length) | payload | uint32 crc(payload)
+
+little-endian, the CRCs being masked CRC-32C. Sources:
+`tensorflow/core/example/{example,feature}.proto` and
+`tensorflow/core/lib/io/record_writer.h`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import struct
+
+import google_crc32c
+
+from imagenet_val_tfrec import wire
+
+# What a record adds to its image: frame, field names, tags, shape and label.
+# At most, that is, for labels below 2**31 and images below 2**28 bytes.
+MAX_OVERHEAD = 128
+
+HEADER_SIZE = 12
+FOOTER_SIZE = 4
+
+_LENGTH = struct.Struct('<Q')
+_CRC = struct.Struct('<I')
+
+# Tags of the wire format: field number << 3 | 2 (length-delimited).
+_FIELD_1, _FIELD_2, _FIELD_3 = b'\x0a', b'\x12', b'\x1a'
+_IMAGE_KEY = b'\x0a\x05image\x12'
+_INTEGERS = ('chans', 'height', 'label', 'width')
+
+
+class RecordError(ValueError):
+  """Bytes that are not a record with the five fields."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+  """One example: the five fields.
+
+  Attributes:
+    label: Class, 0 or more.
+    height: In pixels.
+    width: In pixels.
+    chans: Colour components of the image as stored: 1, 3 or 4.
+    image: The image file's own bytes.
+  """
+
+  label: int
+  height: int
+  width: int
+  chans: int
+  image: bytes
+
+
+def serialise(record: Record) -> list[bytes]:
+  """Returns the framed record in parts, so that the image is not copied.
+
+  Returns:
+    Frame header, what stands before the image, the image itself, what stands
+    after it, frame footer.
+  """
+  image = record.image
+  size = len(image)
+  head = _FIELD_1 + wire.varint(size)  # BytesList.value
+  head = _FIELD_1 + wire.varint(len(head) + size) + head  # Feature.bytes_list
+  head = _IMAGE_KEY + wire.varint(len(head) + size) + head  # The map entry
+  head = _FIELD_1 + wire.varint(len(head) + size) + head  # Features.feature
+  before = (
+    _integer('chans', record.chans) + _integer('height', record.height) + head
+  )
+  after = _integer('label', record.label) + _integer('width', record.width)
+  features = len(before) + size + len(after)
+  before = _FIELD_1 + wire.varint(features) + before  # Example.features
+  crc = google_crc32c.value(before)
+  crc = google_crc32c.extend(crc, image)
+  crc = google_crc32c.extend(crc, after)
+  return [
+    frame_header(len(before) + size + len(after)),
+    before,
+    image,
+    after,
+    _CRC.pack(_mask(crc)),
+  ]
+
+
+def parse(payload: bytes) -> Record:
+  """Reads a serialised example, as written by anyone.
+
+  Args:
+    payload: A `tf.train.Example`; map entries in any order, integers packed or
+      not, further features being passed over.
+
+  Returns:
+    The five fields.
+
+  Raises:
+    RecordError: if it is no example, or a field is missing or not as expected.
+  """
+  try:
+    return _parse(memoryview(payload))
+  except wire.WireError as e:
+    raise RecordError(f'not a tf.train.Example: {e}') from e
+
+
+def frame_header(length: int) -> bytes:
+  """Returns the 12 bytes that stand before a payload of `length` bytes."""
+  size = _LENGTH.pack(length)
+  return size + _CRC.pack(masked_crc(size))
+
+
+def frame_length(header: bytes) -> int:
+  """Returns the payload's length from the 12 bytes before it.
+
+  Args:
+    header: What stands before the payload.
+
+  Raises:
+    RecordError: if it is cut, or does not match its own checksum.
+  """
+  if len(header) < HEADER_SIZE:
+    raise RecordError(
+      f'file ends within a record header of {HEADER_SIZE} bytes'
+    )
+  if masked_crc(header[:8]) != _CRC.unpack_from(header, 8)[0]:
+    raise RecordError('checksum of the record length does not match')
+  length: int = _LENGTH.unpack_from(header)[0]
+  return length
+
+
+def check_payload(payload: bytes, footer: bytes) -> None:
+  """Raises RecordError if `payload` does not match the 4 bytes behind it."""
+  if len(footer) < FOOTER_SIZE:
+    raise RecordError('file ends within a record')
+  if masked_crc(payload) != _CRC.unpack(footer)[0]:
+    raise RecordError('checksum of the record data does not match')
+
+
+def masked_crc(data: bytes) -> int:
+  """Returns the CRC-32C of `data`, masked as TFRecord files hold it."""
+  return _mask(google_crc32c.value(data))
+
+
+def _parse(view: memoryview) -> Record:
+  integers: dict[str, int] = {}
+  image = None
+  for features in wire.fields(view, 1):
+    for entry in wire.fields(features, 1):
+      for key in map(bytes, wire.fields(entry, 1)):
+        if key == b'image':
+          image = _single_bytes(entry)
+        elif (name := key.decode('utf-8', 'replace')) in _INTEGERS:
+          integers[name] = _single_integer(name, entry)
+  missing = [name for name in _INTEGERS if name not in integers]
+  if image is None or missing:
+    missing += ['image'] * (image is None)
+    raise RecordError(
+      f'no field {", ".join(map(repr, missing))}; expected label, height, '
+      'width, chans and image'
+    )
+  return Record(**integers, image=image)
+
+
+def _mask(crc: int) -> int:
+  return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+@functools.lru_cache(maxsize=1 << 14)  # Sizes and labels recur.
+def _integer(key: str, value: int) -> bytes:
+  """Returns the map entry of an int64 feature with one value."""
+  feature = wire.varint(value)
+  feature = _FIELD_1 + wire.varint(len(feature)) + feature  # Int64List.value
+  feature = _FIELD_3 + wire.varint(len(feature)) + feature  # Feature.int64_list
+  name = key.encode()
+  entry = _FIELD_1 + wire.varint(len(name)) + name
+  entry += _FIELD_2 + wire.varint(len(feature)) + feature
+  return _FIELD_1 + wire.varint(len(entry)) + entry  # Features.feature
+
+
+def _single_bytes(entry: memoryview) -> bytes:
+  values = [
+    value
+    for feature in wire.fields(entry, 2)
+    for bytes_list in wire.fields(feature, 1)
+    for value in wire.fields(bytes_list, 1)
+  ]
+  if len(values) != 1:
+    raise RecordError(f"field 'image' holds {len(values)} values, expected 1")
+  return bytes(values[0])
+
+
+def _single_integer(name: str, entry: memoryview) -> int:
+  values: list[int] = []
+  for feature in wire.fields(entry, 2):
+    for int64_list in wire.fields(feature, 3):
+      for field, value in wire.split(int64_list):
+        if field == 1 and isinstance(value, int):
+          values.append(value)
+        elif field == 1 and isinstance(value, memoryview):
+          position = 0
+          while position < len(value):
+            number, position = wire.read_varint(value, position)
+            values.append(number)
+  if len(values) != 1:
+    raise RecordError(f'field {name!r} holds {len(values)} values, expected 1')
+  # Two's complement, as int64 goes on the wire.
+  return values[0] - (1 << 64 if values[0] >> 63 else 0)

@@ -1,0 +1,186 @@
+"""Where the work is done. A runner never changes a byte.
+
+A runner gets a function and a plan's shards, calls the one with each of the
+others, and returns when all are done, or raises what was raised first.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+from imagenet_val_tfrec import plan as plan_lib
+
+_LOOK_EVERY = 1.0  # Seconds.
+
+# Told of images and bytes done.
+Progress = Callable[[int, int], None]
+
+
+class WriteShard(Protocol):
+  """Writes shards; picklable, so that any process can."""
+
+  def __call__(
+    self, shard: plan_lib.Shard, progress: Progress | None = None
+  ) -> None:
+    """Writes the shard; `progress` may raise, which ends the attempt."""
+
+  def is_done(self, shard: plan_lib.Shard) -> bool:
+    """Whether the shard is written, by whomever."""
+
+
+class Runner(Protocol):
+  """Calls `write` with each shard, somewhere; returns when all are written."""
+
+  def __call__(
+    self,
+    write: WriteShard,
+    shards: Iterable[plan_lib.Shard],
+    *,
+    progress: Progress | None = None,
+  ) -> None:
+    """Runs; raises what `write` raised first."""
+
+
+class Cancelled(Exception):
+  """Raised inside a worker when another one failed."""
+
+
+def num_cpus() -> int:
+  """Returns how many processors this process may use."""
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def run_threads(
+  write: WriteShard,
+  shards: Iterable[plan_lib.Shard],
+  *,
+  workers: int = 0,
+  progress: Progress | None = None,
+) -> None:
+  """Runs on threads of this process.
+
+  Shards are taken as workers are free, so that few of them are in memory.
+
+  Args:
+    write: Called with each shard, from any thread.
+    shards: What to write.
+    workers: How many threads (0: two for each processor).
+    progress: Called from any thread, one at a time.
+
+  Raises:
+    Exception: what `write` raised first; the other workers stop at their next
+      image, and no further shard is begun.
+  """
+  lock = threading.Lock()
+  stop = threading.Event()
+
+  def report(images: int, size: int) -> None:
+    if stop.is_set():
+      raise Cancelled
+    if progress:
+      with lock:
+        progress(images, size)
+
+  workers = workers or 2 * num_cpus()
+  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+    running: set[concurrent.futures.Future[None]] = set()
+    try:
+      for shard in shards:
+        if len(running) >= workers:
+          running = _wait(running)
+        running.add(pool.submit(write, shard, report))
+      while running:
+        running = _wait(running)
+    except BaseException:
+      stop.set()
+      raise
+
+
+def run_beam(
+  write: WriteShard,
+  shards: Iterable[plan_lib.Shard],
+  *,
+  runner: Any = None,
+  options: Any = None,
+  progress: Progress | None = None,
+) -> None:
+  """Runs on Apache Beam: on other processes, or other machines.
+
+  Only shards cross the engine, which are small, and nothing comes back: what
+  was done is seen where it was to be written. An attempt that is repeated, or
+  runs twice, does no harm, as `write` sees to that.
+
+  Args:
+    write: Called with each shard, in a worker that can import this package.
+    shards: What to write.
+    runner: Name or object, as `beam.Pipeline` takes it.
+    options: `PipelineOptions`.
+    progress: Called with each shard that was seen to be done.
+
+  Raises:
+    Exception: what the engine raises, once it has given up.
+  """
+  import apache_beam as beam
+
+  todo = list(shards)
+  with (
+    _watch(write, todo, progress),
+    beam.Pipeline(runner=runner, options=options) as pipeline,
+  ):
+    _ = (
+      pipeline
+      | 'Shards' >> beam.Create(todo)
+      | 'Spread' >> beam.Reshuffle()
+      | 'Write' >> beam.Map(write)
+    )
+
+
+@contextlib.contextmanager
+def _watch(
+  write: WriteShard,
+  shards: Sequence[plan_lib.Shard],
+  progress: Progress | None,
+) -> Iterator[None]:
+  """Reports shards as they are seen to be done."""
+  if not progress:
+    yield
+    return
+  left = {shard.filename: shard for shard in shards}
+  over = threading.Event()
+
+  def look() -> None:
+    for shard in [shard for shard in left.values() if write.is_done(shard)]:
+      del left[shard.filename]
+      progress(len(shard), sum(shard.sizes))
+
+  def keep_looking() -> None:
+    while not over.wait(_LOOK_EVERY):
+      look()
+
+  watcher = threading.Thread(target=keep_looking, daemon=True)
+  watcher.start()
+  try:
+    yield
+  finally:
+    over.set()
+    watcher.join()
+  look()
+
+
+def _wait(
+  running: set[concurrent.futures.Future[None]],
+) -> set[concurrent.futures.Future[None]]:
+  """Waits for one to be done; raises what it raised."""
+  done, running = concurrent.futures.wait(
+    running, return_when=concurrent.futures.FIRST_COMPLETED
+  )
+  for future in done:
+    future.result()
+  return running

@@ -1,0 +1,298 @@
+"""Writes one planned shard, and keeps a note of what is in it.
+
+A shard appears under its name when it is whole. Beside it stands a note, with
+the shard's digest, size and counts, or with what is wrong with its images; so
+no result has to travel back from a worker, and a shard that is written already
+is not written again.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import errno
+import json
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from imagenet_val_tfrec import errors, jpeg, records, runners, sources, storage
+from imagenet_val_tfrec import plan as plan_lib
+
+# Formats that were seen to read back every example, in order.
+FILE_FORMATS = ('tfrecord', 'array_record')
+
+
+class ImageError(errors.InputError):
+  """Images that cannot be used; all of them are counted."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+  """What stands in the shards of a plan.
+
+  Attributes:
+    sizes: Of the shards, in bytes.
+    chans: How many images have how many channels, e.g. `{'1': 2, '3': 98}`.
+  """
+
+  sizes: Sequence[int]
+  chans: dict[str, int]
+
+
+class _Output(Protocol):
+  def write(self, parts: Sequence[bytes]) -> None:
+    """Writes one framed record."""
+
+  def close(self) -> None:
+    """Ends the file."""
+
+
+class _ArrayRecordOutput:
+  """Writes payloads as array_record; it frames them itself."""
+
+  def __init__(self, path: str):
+    from array_record.python import array_record_module
+
+    self._writer = array_record_module.ArrayRecordWriter(path, 'group_size:1')
+
+  def write(self, parts: Sequence[bytes]) -> None:
+    self._writer.write(b''.join(parts[1:-1]))
+
+  def close(self) -> None:
+    self._writer.close()
+
+
+def write_plan(
+  plan: plan_lib.Plan,
+  folder: str,
+  *,
+  run: runners.Runner,
+  progress: runners.Progress | None = None,
+) -> Summary:
+  """Writes all shards of a plan that are not written already.
+
+  Args:
+    plan: What to write.
+    folder: Where; what does not belong to the plan is removed from it.
+    run: Where the work is done.
+    progress: Is told of images and bytes.
+
+  Returns:
+    Sizes and counts.
+
+  Raises:
+    ImageError: if images cannot be used; all of them were looked at.
+    OSError: if a shard cannot be written, or there is too little room.
+  """
+  keep = {*plan.filenames, *map(_note_path, plan.filenames)}
+  for name in storage.names_in(folder):
+    if name not in keep:
+      storage.remove(storage.join(folder, name))
+  done = {s.filename: s for s in plan.shards() if is_written(s, folder)}
+  if done:
+    print(
+      f'resuming: {len(done)} of {len(plan.lengths)} shards were complete',
+      file=sys.stderr,
+    )
+    for shard in done.values():
+      if progress:
+        progress(len(shard), sum(shard.sizes))
+  needed = plan.total_bytes() - sum(sum(s.sizes) for s in done.values())
+  free = storage.free_bytes(folder)
+  if free is not None and free < needed:
+    raise OSError(
+      errno.ENOSPC,
+      f'{needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free; '
+      'nothing was written',
+      folder,
+    )
+  todo = (shard for shard in plan.shards() if shard.filename not in done)
+  run(ShardWriter(folder=folder), todo, progress=progress)
+  return summarise(plan, folder)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShardWriter:
+  """Writes shards in a folder, from any thread or process.
+
+  Attributes:
+    folder: Where; it must be there.
+  """
+
+  folder: str
+
+  def __call__(
+    self, shard: plan_lib.Shard, progress: runners.Progress | None = None
+  ) -> None:
+    """Writes the shard, if it is not written; see `write_shard`."""
+    write_shard(shard, self.folder, progress=progress)
+
+  def is_done(self, shard: plan_lib.Shard) -> bool:
+    """Whether the shard stands in the folder."""
+    return is_written(shard, self.folder)
+
+
+def write_shard(
+  shard: plan_lib.Shard,
+  folder: str,
+  *,
+  progress: runners.Progress | None = None,
+) -> None:
+  """Writes a shard and its note; what is there already is kept.
+
+  Any number of attempts, at the same time too, end in one right shard.
+
+  Args:
+    shard: What to write.
+    folder: Where; it must be there.
+    progress: Is told of every image.
+
+  Raises:
+    OSError: if it cannot be written. Bad images are not raised, but noted:
+      see `summarise`.
+  """
+  if is_written(shard, folder):
+    return
+  path = storage.join(folder, shard.filename)
+  part = f'{path}.{uuid.uuid4().hex}.part'
+  try:
+    note = _write_part(shard, part, progress)
+    if not note['problems']:
+      note['bytes'] = storage.size_of(part)
+      storage.replace(part, path)
+  finally:
+    with contextlib.suppress(OSError):
+      storage.remove(part)
+  storage.write_text(_note_path(path), json.dumps(note))
+
+
+def is_written(shard: plan_lib.Shard, folder: str) -> bool:
+  """Whether this very shard stands in the folder, whole."""
+  path = storage.join(folder, shard.filename)
+  if not storage.exists(_note_path(path)) or not storage.exists(path):
+    return False
+  note = json.loads(storage.read_text(_note_path(path)))
+  return bool(
+    note['digest'] == shard.digest()
+    and not note['problems']
+    and note['bytes'] == storage.size_of(path)
+  )
+
+
+def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
+  """Reads the notes of all shards.
+
+  Args:
+    plan: What was to be written.
+    folder: Where it was written.
+
+  Returns:
+    Sizes and counts.
+
+  Raises:
+    ImageError: if images could not be used; it counts all of them.
+  """
+  sizes = []
+  chans: collections.Counter[str] = collections.Counter()
+  problems = []
+  for filename in plan.filenames:
+    path = storage.join(folder, filename)
+    note = json.loads(storage.read_text(_note_path(path)))
+    problems += note['problems']
+    chans.update(note['chans'])
+    if not note['problems']:
+      sizes.append(storage.size_of(path))
+  if problems:
+    raise _image_error(plan.examples.source, problems)
+  return Summary(sizes=sizes, chans=dict(sorted(chans.items())))
+
+
+def read_records(shard: plan_lib.Shard) -> Iterator[records.Record]:
+  """Yields what would be written, in order, without writing it.
+
+  Raises:
+    ImageError: behind the last record, if images could not be used.
+  """
+  problems = []
+  for record in _read(shard):
+    if isinstance(record, str):
+      problems.append(record)
+    else:
+      yield record
+  if problems:
+    raise _image_error(shard.source, problems)
+
+
+def _image_error(
+  source: sources.ImageSource, problems: Sequence[str]
+) -> ImageError:
+  return ImageError(
+    errors.offenders(
+      f'images cannot be used in {source.path}',
+      problems,
+      'Mend or remove them, and their lines in the label file.',
+    )
+  )
+
+
+def _read(shard: plan_lib.Shard) -> Iterator[records.Record | str]:
+  """Yields each image as a record, or what is wrong with it."""
+  max_pixels = shard.checks.max_pixels
+  with shard.source.open() as reader:
+    for i, (entry, label) in enumerate(shard.examples()):
+      try:
+        image = reader.read(entry)
+        shape = jpeg.read_shape(image, max_pixels=max_pixels)
+      except (sources.SourceError, jpeg.JpegError, PermissionError) as e:
+        yield f'{shard.where(i)}: {e}'
+      else:
+        yield records.Record(
+          label=label,
+          height=shape.height,
+          width=shape.width,
+          chans=shape.chans,
+          image=image,
+        )
+
+
+def _note_path(path: str) -> str:
+  return f'{path}.json'
+
+
+def _write_part(
+  shard: plan_lib.Shard, part: str, progress: runners.Progress | None
+) -> dict[str, Any]:
+  """Writes the shard's file; returns its note."""
+  chans: collections.Counter[int] = collections.Counter()
+  problems: list[str] = []
+  with _open(part, shard.file_format) as out:
+    for record in _read(shard):
+      if isinstance(record, str):
+        problems.append(record)
+      else:
+        chans[record.chans] += 1
+        if not problems:  # Else only look for more of them.
+          out.write(records.serialise(record))
+      if progress:
+        progress(1, 0 if isinstance(record, str) else len(record.image))
+  return {
+    'digest': shard.digest(),
+    'chans': {str(key): value for key, value in chans.items()},
+    'problems': problems,
+  }
+
+
+@contextlib.contextmanager
+def _open(path: str, file_format: str) -> Iterator[_Output]:
+  output: _Output
+  if file_format == 'array_record':
+    output = _ArrayRecordOutput(path)
+  else:
+    output = storage.Writer(path)
+  try:
+    yield output
+  finally:
+    output.close()

@@ -1,0 +1,155 @@
+"""The building site: where half-done work lives until it is the real thing.
+
+A site is a folder beside its target, named so that no reader takes it for
+data. One process at a time owns it. What a dead one left is taken over: the
+shards of the same plan are kept, the rest is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+from imagenet_val_tfrec import errors, storage
+
+_OWNER = 'owner.json'
+_SHARDS = 'shards'
+_OLD = 'old'
+
+
+class BusyError(errors.InputError):
+  """Another process is building the same thing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+  """A folder for work that is not done, owned by this process.
+
+  Attributes:
+    path: Of the site.
+    target: What the work will be.
+  """
+
+  path: str
+  target: str
+
+  @property
+  def shards(self) -> str:
+    """The folder of finished shards."""
+    return storage.join(self.path, _SHARDS)
+
+  def publish(self, folder: str) -> None:
+    """Makes `folder`, which is in the site, the target; replaces an old one.
+
+    Whenever this is interrupted, the old or the new target is there, or the
+    next `open_site` puts it there.
+    """
+    old = storage.join(self.path, _OLD)
+    storage.make_folder(os.path.dirname(self.target))
+    if storage.exists(self.target):
+      storage.replace(self.target, old)
+    storage.replace(folder, self.target)
+    storage.remove(old)
+
+
+@contextlib.contextmanager
+def open_site(path: str, target: str) -> Iterator[Site]:
+  """Opens the site at `path`, alone; removes it when the work is done.
+
+  When the process is interrupted the site stays, and its finished shards with
+  it, for the next one to take over. After any other error nothing stays.
+
+  Args:
+    path: Of the site; on the same disk as the target.
+    target: What will be built.
+
+  Raises:
+    BusyError: if another process has it open; says which.
+  """
+  storage.make_folder(storage.join(path, _SHARDS))
+  with _ownership(path):
+    site = Site(path, target)
+    _take_over(site)
+    try:
+      yield site
+    except (KeyboardInterrupt, SystemExit):
+      raise
+    except BaseException:
+      storage.remove(path)
+      raise
+    storage.remove(path)
+
+
+def _take_over(site: Site) -> None:
+  """Puts back a target that was about to be replaced; removes what is stale."""
+  old = storage.join(site.path, _OLD)
+  if storage.exists(old) and not storage.exists(site.target):
+    storage.replace(old, site.target)
+  for name in storage.names_in(site.path):
+    if name not in (_OWNER, _SHARDS):
+      storage.remove(storage.join(site.path, name))
+
+
+@contextlib.contextmanager
+def _ownership(path: str) -> Iterator[None]:
+  owner = storage.join(path, _OWNER)
+  if storage.is_remote(path):
+    # No locks there: the owner's word has to do.
+    if storage.exists(owner) and not _is_own_and_dead(owner):
+      raise _busy(path, owner)
+    storage.write_text(owner, _this_process())
+    yield
+    return
+  import fcntl
+
+  descriptor = os.open(owner, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+  try:
+    try:
+      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+      raise _busy(path, owner) from e
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, _this_process().encode(), 0)
+    yield
+  finally:
+    os.close(descriptor)
+
+
+def _this_process() -> str:
+  return json.dumps(
+    {
+      'pid': os.getpid(),
+      'host': socket.gethostname(),
+      'since': time.strftime('%Y-%m-%d %H:%M:%S'),
+    }
+  )
+
+
+def _busy(path: str, owner: str) -> BusyError:
+  try:
+    who = json.loads(storage.read_text(owner))
+    words = 'process {pid} on {host}, since {since}'.format(**who)
+  except (ValueError, KeyError, OSError):
+    words = 'another process'
+  return BusyError(
+    f'{path}: {words}, is building this already. Wait until it is done; if '
+    'that process is dead, remove this folder'
+  )
+
+
+def _is_own_and_dead(owner: str) -> bool:
+  try:
+    who = json.loads(storage.read_text(owner))
+    if who['host'] != socket.gethostname():
+      return False
+    os.kill(who['pid'], 0)
+  except ProcessLookupError:
+    return True
+  except (ValueError, KeyError, OSError):
+    return False
+  return bool(who['pid'] == os.getpid())

@@ -1,0 +1,251 @@
+"""Files on this machine by system calls, and any other path through `epath`.
+
+A path is a string; one with `://` in it (`gs://bucket/…`) is remote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from etils import epath
+
+_MOST_PARTS = 1024  # IOV_MAX of Linux and macOS.
+
+
+def is_remote(path: str) -> bool:
+  """Whether the path is not one of this machine's."""
+  return '://' in path
+
+
+def join(folder: str, name: str) -> str:
+  """Returns the path of `name` in `folder`."""
+  return os.path.join(folder, name)
+
+
+class RandomReader(Protocol):
+  """Reads an open file anywhere; safe to share between threads."""
+
+  size: int
+  mtime_ns: int
+
+  def read(self, size: int, offset: int) -> bytes:
+    """Returns `size` bytes at `offset`, fewer only at the file's end."""
+
+  def close(self) -> None:
+    """Closes the file."""
+
+
+class _LocalReader:
+  """A `RandomReader` by `pread`."""
+
+  def __init__(self, path: str):
+    # Non-blocking, so that opening a FIFO does not wait for a writer.
+    self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    status = os.fstat(self._fd)
+    if not stat.S_ISREG(status.st_mode):
+      os.close(self._fd)
+      raise OSError(f'{path}: {kind_of(status.st_mode)}, expected a file')
+    self.size = status.st_size
+    self.mtime_ns = status.st_mtime_ns
+
+  def read(self, size: int, offset: int) -> bytes:
+    data = os.pread(self._fd, size, offset)
+    while len(data) < size:
+      more = os.pread(self._fd, size - len(data), offset + len(data))
+      if not more:
+        break
+      data += more
+    return data
+
+  def close(self) -> None:
+    os.close(self._fd)
+
+
+class _RemoteReader:
+  """A `RandomReader` of a path that only `epath` knows."""
+
+  def __init__(self, path: str):
+    status = epath.Path(path).stat()
+    self.size = status.length
+    self.mtime_ns = int(status.mtime * 1e9)
+    self._file = epath.Path(path).open('rb')
+    self._lock = threading.Lock()
+
+  def read(self, size: int, offset: int) -> bytes:
+    with self._lock:
+      self._file.seek(offset)
+      data: bytes = self._file.read(size)
+      return data
+
+  def close(self) -> None:
+    self._file.close()
+
+
+@contextlib.contextmanager
+def open_random(path: str) -> Iterator[RandomReader]:
+  """Opens a file to read anywhere in it.
+
+  Args:
+    path: Of a regular file, here or remote.
+
+  Raises:
+    OSError: if there is none, or it is not a regular file.
+  """
+  reader: RandomReader
+  reader = _RemoteReader(path) if is_remote(path) else _LocalReader(path)
+  try:
+    yield reader
+  finally:
+    reader.close()
+
+
+class Writer:
+  """Writes a new file from parts; each byte goes to the system once."""
+
+  def __init__(self, path: str):
+    if is_remote(path):
+      self._fd, self._file = -1, epath.Path(path).open('wb')
+    else:
+      flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+      self._fd, self._file = os.open(path, flags, 0o666), None
+
+  def write(self, parts: Sequence[bytes]) -> None:
+    """Writes all bytes of `parts`, in order."""
+    if self._file is not None:
+      self._file.write(b''.join(parts))
+      return
+    for start in range(0, len(parts), _MOST_PARTS):
+      some = parts[start : start + _MOST_PARTS]
+      done = os.writev(self._fd, some)
+      if done < sum(map(len, some)):  # A full disk, or a signal.
+        rest = memoryview(b''.join(some))[done:]
+        while rest:
+          rest = rest[os.write(self._fd, rest) :]
+
+  def close(self) -> None:
+    """Closes the file; for a remote one only then it is there."""
+    if self._file is not None:
+      self._file.close()
+    else:
+      os.close(self._fd)
+
+
+def read_lines(path: str) -> Iterator[bytes]:
+  """Yields the lines of a regular file, with their line ends."""
+  if not is_remote(path):
+    with open_random(path):  # Refuses what is not a file before it is read.
+      pass
+  with epath.Path(path).open('rb') as file:
+    yield from file
+
+
+def exists(path: str) -> bool:
+  """Whether there is anything at that path."""
+  if is_remote(path):
+    return bool(epath.Path(path).exists())
+  return os.path.lexists(path)
+
+
+def is_folder(path: str) -> bool:
+  """Whether the path is a folder."""
+  return (
+    bool(epath.Path(path).is_dir()) if is_remote(path) else os.path.isdir(path)
+  )
+
+
+def names_in(folder: str) -> list[str]:
+  """Returns the names in a folder, sorted."""
+  if is_remote(folder):
+    return sorted(child.name for child in epath.Path(folder).iterdir())
+  return sorted(os.listdir(folder))
+
+
+def size_of(path: str) -> int:
+  """Returns the size of a file in bytes."""
+  if is_remote(path):
+    length: int = epath.Path(path).stat().length
+    return length
+  return os.stat(path).st_size
+
+
+def make_folder(path: str) -> None:
+  """Makes a folder and those above it, where they are not there."""
+  epath.Path(path).mkdir(parents=True, exist_ok=True)
+
+
+def replace(path: str, target: str) -> None:
+  """Renames a file; one that is at `target` is replaced at that instant."""
+  if is_remote(path):
+    epath.Path(path).replace(target)
+  else:
+    os.replace(path, target)
+
+
+def link(path: str, target: str) -> None:
+  """Gives a file a second name, or, where that cannot be, another name."""
+  try:
+    if is_remote(path):
+      raise OSError('remote files have one name')
+    os.link(path, target)
+  except OSError:
+    replace(path, target)
+
+
+def remove(path: str) -> None:
+  """Removes a file or a whole folder, if it is there."""
+  if is_remote(path):
+    target = epath.Path(path)
+    if target.is_dir():
+      target.rmtree(missing_ok=True)
+    else:
+      target.unlink(missing_ok=True)
+  elif os.path.isdir(path) and not os.path.islink(path):
+    shutil.rmtree(path)
+  else:
+    with contextlib.suppress(FileNotFoundError):
+      os.unlink(path)
+
+
+def write_text(path: str, text: str) -> None:
+  """Writes a small file whole: under another name first, then renamed."""
+  part = f'{path}.part'
+  epath.Path(part).write_text(text)
+  replace(part, path)
+
+
+def read_text(path: str) -> str:
+  """Returns the text of a small file."""
+  text: str = epath.Path(path).read_text()
+  return text
+
+
+def free_bytes(folder: str) -> int | None:
+  """Returns the room left on the disk of `folder`, or of what is above it.
+
+  None for remote paths, where nothing is known.
+  """
+  if is_remote(folder):
+    return None
+  folder = os.path.abspath(folder)
+  while not os.path.isdir(folder):
+    folder = os.path.dirname(folder)
+  return shutil.disk_usage(folder).free
+
+
+def kind_of(mode: int) -> str:
+  """Says in words what a file of that `st_mode` is."""
+  kinds: dict[Any, str] = {
+    stat.S_IFDIR: 'a folder',
+    stat.S_IFIFO: 'a FIFO',
+    stat.S_IFSOCK: 'a socket',
+    stat.S_IFCHR: 'a device',
+    stat.S_IFBLK: 'a device',
+    stat.S_IFREG: 'a file',
+  }
+  return kinds.get(stat.S_IFMT(mode), 'a special file')
