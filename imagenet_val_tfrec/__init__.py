@@ -1,0 +1,13 @@
+"""ImageNet-2012 validation, or any folder of images, as a TFDS dataset.
+
+Importing the package registers the dataset `imagenet_val_tfrec`; it does not
+import TensorFlow.
+"""
+
+from imagenet_val_tfrec._version import __version__
+from imagenet_val_tfrec.imagenet_val_tfrec_dataset_builder import (
+  Builder,
+  ImagenetValTfrecConfig,
+)
+
+__all__ = ['Builder', 'ImagenetValTfrecConfig', '__version__']

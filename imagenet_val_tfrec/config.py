@@ -1,0 +1,105 @@
+"""What to build from: the config of the builder."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+
+import tensorflow_datasets as tfds
+
+from imagenet_val_tfrec import discovery, imagenet, join, jpeg, sources, storage
+from imagenet_val_tfrec import plan as plan_lib
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
+  """What to build from.
+
+  Attributes:
+    image_dir: A folder of images, or a `.tar`. If None, they are looked for in
+      `manual_dir`.
+    label_file: One `NAME LABEL` a line. If None, it is looked for in
+      `manual_dir`; official images need none.
+    num_images: Only the first that many lines of the label file (0: all).
+    num_classes: Number of classes. If neither this nor `class_names` is given,
+      the largest label and one.
+    class_names: Names of the classes, in order.
+    check_labels: Whether the labels of official images are compared with the
+      true ones.
+    max_pixels: Most pixels that an image header may promise.
+    decode_check: Whether every image is decoded while building, so that what
+      is damaged inside is refused too; takes ten times as long.
+  """
+
+  image_dir: str | None = None
+  label_file: str | None = None
+  num_images: int = 0
+  num_classes: int | None = None
+  class_names: Sequence[str] | None = None
+  check_labels: bool = True
+  max_pixels: int = jpeg.MAX_PIXELS
+  decode_check: bool = False
+
+  def __post_init__(self) -> None:
+    self.image_dir = self.image_dir and os.fspath(self.image_dir)
+    self.label_file = self.label_file and os.fspath(self.label_file)
+    if self.num_images < 0:
+      raise ValueError(f'num_images is {self.num_images}, expected 0 or more')
+    if self.class_names is not None:
+      number = len(self.class_names)
+      if self.num_classes not in (None, number):
+        raise ValueError(
+          f'num_classes is {self.num_classes}, but there are {number} '
+          'class_names; say one of the two'
+        )
+      self.num_classes = number
+
+  def examples(
+    self, manual_dir: Callable[[], str], limit: int = 0
+  ) -> join.Examples:
+    """Finds images and labels and puts them together.
+
+    Args:
+      manual_dir: Returns the folder to look in for what is not given.
+      limit: Only the first that many examples (0: all).
+
+    Returns:
+      The examples, every one of them found and its label checked.
+
+    Raises:
+      errors.InputError: if anything does not fit.
+      FileNotFoundError: if there is nothing.
+    """
+    if self.image_dir:
+      source = sources.open_source(self.image_dir)
+    else:
+      source = discovery.find_images(manual_dir())
+    if self.label_file:
+      labels = discovery.read_labels(self.label_file)
+    elif self.image_dir:
+      labels = discovery.labels_of(source)
+    else:
+      labels = discovery.find_labels(manual_dir())
+    if self.check_labels:
+      imagenet.check_labels(labels)
+    if self.num_classes:
+      labels.check_range(self.num_classes)
+    limits = [n for n in (self.num_images, limit) if n]
+    return join.locate(labels, source, limit=min(limits, default=0))
+
+  def label_feature(self) -> tfds.features.ClassLabel:
+    """Returns the feature of the label."""
+    doc = 'Class of the image, as in the label file.'
+    if self.class_names is not None:
+      return tfds.features.ClassLabel(names=self.class_names, doc=doc)
+    number = self.num_classes
+    if number is None and not self.label_file:
+      number = imagenet.NUM_CLASSES
+    elif number is None and self.label_file and storage.exists(self.label_file):
+      number = discovery.read_labels(self.label_file).num_classes()
+    return tfds.features.ClassLabel(num_classes=number, doc=doc)
+
+  def checks(self) -> plan_lib.Checks:
+    """Returns what is refused in an image."""
+    return plan_lib.Checks(max_pixels=self.max_pixels, decode=self.decode_check)

@@ -1,0 +1,117 @@
+"""Finds the images and the labels in what people have in one folder."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+from imagenet_val_tfrec import errors, imagenet, sources, storage
+from imagenet_val_tfrec import labels as labels_lib
+
+TAR = 'ILSVRC2012_img_val.tar'
+IMAGES = (
+  TAR,
+  'val_images',
+  'ILSVRC2012_img_val',
+  'val',
+  'ILSVRC/Data/CLS-LOC/val',
+)
+_CAFFE = 'caffe_ilsvrc12.tar.gz'
+_KAGGLE = 'LOC_val_solution.csv'
+LABELS = ('val.txt', _CAFFE, _KAGGLE)
+
+_FIRST_NAME = imagenet.official_name(1)
+
+
+def find_images(folder: str) -> sources.ImageSource:
+  """Finds the validation images in a folder.
+
+  Args:
+    folder: Where to look: for the tar, then for the usual folders of images,
+      then whether it is such a folder itself.
+
+  Returns:
+    The first that is there.
+
+  Raises:
+    FileNotFoundError: if nothing fits; says what was looked for, what is
+      there, and what to do.
+  """
+  for name in IMAGES:
+    path = storage.join(folder, name)
+    if storage.exists(path):
+      return sources.open_source(path)
+  found = storage.names_in(folder) if storage.is_folder(folder) else None
+  if found and any(imagenet.is_official(name) for name in found):
+    return sources.open_source(folder)
+  if found is None:
+    there = 'There is no such folder.'
+  elif found:
+    there = f'Found there: {errors.some(found, 8)}.'
+  else:
+    there = 'The folder is empty.'
+  raise FileNotFoundError(
+    f'No ImageNet validation images in {folder}\n'
+    f'Looked for: {", ".join(IMAGES)}, {_FIRST_NAME} …\n'
+    f'{there}\n'
+    f'Get {TAR} (6.3 GB) from https://image-net.org/download-images, then: '
+    'tfds build imagenet_val_tfrec --manual_dir=FOLDER_OF_THE_TAR'
+  )
+
+
+def find_labels(folder: str) -> labels_lib.Labels:
+  """Finds the labels in a folder: the first of `LABELS`, else the true ones.
+
+  Raises:
+    labels.LabelError: if a label file is there, but cannot be used.
+  """
+  for name in LABELS:
+    path = storage.join(folder, name)
+    if storage.exists(path):
+      return read_labels(path)
+  return imagenet.true_label_file()
+
+
+def read_labels(path: str) -> labels_lib.Labels:
+  """Reads a label file of any kind: lines, Caffe's archive or Kaggle's CSV.
+
+  Raises:
+    labels.LabelError: if it cannot be used.
+    FileNotFoundError: if it is not there.
+  """
+  if path.endswith(('.tar.gz', '.tgz')):
+    return _read_caffe(path)
+  if path.endswith('.csv'):
+    return labels_lib.parse_kaggle(
+      storage.read_lines(path), path=path, wnids=imagenet.wnids()
+    )
+  return labels_lib.read_labels(path)
+
+
+def labels_of(source: sources.ImageSource) -> labels_lib.Labels:
+  """Returns the true labels, for a source of official images.
+
+  Raises:
+    errors.InputError: if its images have other names.
+  """
+  for entry in source.entries():
+    if imagenet.is_official(entry.path):
+      return imagenet.true_label_file()
+  raise errors.InputError(
+    f'{source.path}: no label file was given, and these are not the images of '
+    'ImageNet; say label_file in the config: one "NAME LABEL" a line'
+  )
+
+
+def _read_caffe(path: str) -> labels_lib.Labels:
+  """Reads `val.txt` out of Caffe's `caffe_ilsvrc12.tar.gz`."""
+  content = b''.join(storage.read_lines(path))
+  try:
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+      for member in tar:
+        file = tar.extractfile(member)
+        if file and member.name.rpartition('/')[2] == 'val.txt':
+          return labels_lib.parse_labels(file, path=f'{path}/{member.name}')
+  except (tarfile.TarError, EOFError, OSError) as e:
+    raise labels_lib.LabelError(f'{path}: the archive is damaged: {e}') from e
+  raise labels_lib.LabelError(f'{path}: there is no val.txt in it')
