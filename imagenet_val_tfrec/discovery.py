@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 
 from imagenet_val_tfrec import errors, imagenet, sources, storage
@@ -16,6 +17,15 @@ IMAGES = (
   'val',
   'ILSVRC/Data/CLS-LOC/val',
 )
+INSTRUCTIONS = f"""\
+Put the validation images of ImageNet-2012 in manual_dir, as one of:
+  {TAR}, read in place (from https://image-net.org/download-images)
+  a folder of images: {', '.join(IMAGES[1:])}
+and, if you like, a label file: val.txt, caffe_ilsvrc12.tar.gz or
+LOC_val_solution.csv. Without one, the true labels are used, which ship with
+tensorflow-datasets. Then:
+  tfds build imagenet_val_tfrec --manual_dir=DIR
+"""
 _CAFFE = 'caffe_ilsvrc12.tar.gz'
 _KAGGLE = 'LOC_val_solution.csv'
 LABELS = ('val.txt', _CAFFE, _KAGGLE)
@@ -38,7 +48,7 @@ def find_images(folder: str) -> sources.ImageSource:
       there, and what to do.
   """
   for name in IMAGES:
-    path = storage.join(folder, name)
+    path = os.path.join(folder, name)
     if storage.exists(path):
       return sources.open_source(path)
   found = storage.names_in(folder) if storage.is_folder(folder) else None
@@ -66,7 +76,7 @@ def find_labels(folder: str) -> labels_lib.Labels:
     labels.LabelError: if a label file is there, but cannot be used.
   """
   for name in LABELS:
-    path = storage.join(folder, name)
+    path = os.path.join(folder, name)
     if storage.exists(path):
       return read_labels(path)
   return imagenet.true_label_file()

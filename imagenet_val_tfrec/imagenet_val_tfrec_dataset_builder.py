@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import io
@@ -14,33 +13,24 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from imagenet_val_tfrec import config as config_lib
 from imagenet_val_tfrec import (
   discovery,
-  errors,
   imagenet,
   join,
+  layout,
   progress,
-  records,
+  provenance,
+  reading,
   runners,
   shards,
   staging,
   storage,
 )
 from imagenet_val_tfrec import plan as plan_lib
-
-ImagenetValTfrecConfig = config_lib.ImagenetValTfrecConfig
+from imagenet_val_tfrec.config import ImagenetValTfrecConfig
 
 _SPLIT = 'validation'
 _TFDS_CLI = 'tensorflow_datasets.scripts.cli.build'
-_MANUAL = f"""\
-Put the validation images of ImageNet-2012 in manual_dir, as one of:
-  {discovery.TAR}, read in place (from https://image-net.org/download-images)
-  a folder of images: {', '.join(discovery.IMAGES[1:])}
-and, if you like, a label file: {', '.join(discovery.LABELS)}. Without one,
-the true labels are used, which ship with tensorflow-datasets. Then:
-  tfds build imagenet_val_tfrec --manual_dir=DIR
-"""
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -53,7 +43,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES: ClassVar = {'1.0.0': 'Initial release.'}
-  MANUAL_DOWNLOAD_INSTRUCTIONS = _MANUAL
+  MANUAL_DOWNLOAD_INSTRUCTIONS = discovery.INSTRUCTIONS
   BUILDER_CONFIGS: ClassVar = [
     ImagenetValTfrecConfig(
       name='imagenet2012',
@@ -98,7 +88,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     # Keys are spread over all of TFDS's sorting buckets: small ones would all
     # fall in one, which is sorted in memory.
     step = 2**128 // len(examples)
-    for i, record in enumerate(shards.read_records(shard)):
+    for i, record in enumerate(reading.read_records(shard)):
       yield (
         i * step,
         {
@@ -127,23 +117,31 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       return split_infos
     limit = download_config.max_examples_per_split or 0
     examples = self._examples(dl_manager, limit)
-    plan = self._plan(examples, download_config)
+    plan = layout.plan_shards(
+      examples,
+      self._get_filename_template(_SPLIT),
+      self.info.file_format,
+      download_config.get_shard_config(),
+      self.builder_config.checks(),
+    )
     with progress.progress_bar(
       tfds.core.utils.tqdm, images=len(examples), description='Writing'
     ) as report:
       summary = shards.write_plan(
         plan,
         self._site.shards,
-        run=_runner(download_config),
+        run=runners.choose(
+          download_config.beam_runner, download_config.beam_options
+        ),
         progress=report,
       )
     for filename in plan.filenames:
       storage.link(
-        storage.join(self._site.shards, filename),
-        storage.join(self.data_dir, filename),
+        os.path.join(self._site.shards, filename),
+        os.path.join(self.data_dir, filename),
       )
     self.info.metadata.clear()
-    self.info.metadata.update(_provenance(examples, summary))
+    self.info.metadata.update(provenance.describe(examples, summary))
     return [
       tfds.core.SplitInfo(
         name=_SPLIT,
@@ -179,9 +177,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     if storage.exists(target) and not mode.overwrite_dataset:
       self._check_existing(wish, download_dir)
       return
-    with staging.open_site(_site_path(target), target) as site:
-      built = storage.join(site.path, 'dataset')
-      with _assigned(self, _site=site, _data_dir=built):
+    with staging.open_site(staging.beside(target), target) as site:
+      built = os.path.join(site.path, 'dataset')
+      with (
+        tfds.core.utils.temporary_assignment(self, '_site', site),
+        tfds.core.utils.temporary_assignment(self, '_data_dir', built),
+      ):
         super().download_and_prepare(
           download_dir=download_dir,
           download_config=wish.replace(try_download_gcs=False),
@@ -232,113 +233,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     config: ImagenetValTfrecConfig = self.builder_config
     return config.examples(lambda: os.fspath(dl_manager.manual_dir), limit)
 
-  def _plan(
-    self,
-    examples: join.Examples,
-    download_config: tfds.download.DownloadConfig,
-  ) -> plan_lib.Plan:
-    """Asks TFDS for number, names and format of the shards."""
-    file_format = self.info.file_format.value
-    if file_format not in shards.FILE_FORMATS:
-      raise errors.InputError(
-        f'file_format is {file_format!r}, expected one of '
-        f'{", ".join(map(repr, shards.FILE_FORMATS))}: the others do not read '
-        'back every example in order'
-      )
-    shard_config = download_config.get_shard_config()
-    lengths = plan_lib.shard_lengths(
-      examples.sizes,
-      shard_config.get_number_shards(
-        examples.image_bytes() + len(examples) * records.MAX_OVERHEAD,
-        len(examples),
-      ),
-      max_bytes=None
-      if shard_config.num_shards
-      else shard_config.max_shard_size,
-    )
-    template = self._get_filename_template(_SPLIT)
-    paths = template.sharded_filepaths(num_shards=len(lengths))
-    return plan_lib.Plan(
-      examples=examples,
-      lengths=lengths,
-      filenames=[path.name for path in paths],
-      file_format=file_format,
-      checks=self.builder_config.checks(),
-    )
-
   def _check_existing(
     self, download_config: tfds.download.DownloadConfig, download_dir: Any
   ) -> None:
     """Raises InputError unless what is there is what would be built."""
-    advice = 'Build with --overwrite to replace it, or remove the folder.'
-    missing = [
-      os.fspath(path)
-      for split in self.info.splits.values()
-      for path in split.filepaths
-      if not storage.exists(os.fspath(path))
-    ]
-    if missing or not self.info.splits or not super().is_prepared():
-      raise errors.InputError(
-        f'{self.data_dir}: there is a folder, but no whole dataset in it '
-        f'(missing: {errors.some(missing) or "dataset_info.json"}). {advice}'
-      )
-    manual = self._make_download_manager(
+    provenance.check_whole(self)
+    manager = self._make_download_manager(
       download_dir=download_dir, download_config=download_config
     )
     limit = download_config.max_examples_per_split or 0
     try:
-      examples = self._examples(manual, limit)
+      examples = self._examples(manager, limit)
     except (FileNotFoundError, AssertionError):
       return  # The input is gone, so there is nothing else to build from.
-    made_from = self.info.metadata.get('fingerprint')
-    if made_from != examples.fingerprint():
-      raise errors.InputError(
-        f'{self.data_dir}: this dataset was made from other input: '
-        f'{self.info.splits.total_num_examples:,} images, fingerprint '
-        f"{made_from}; today's input is {len(examples):,} images, fingerprint "
-        f'{examples.fingerprint()}. {advice} To load it as it is: '
-        'tfds.load(…, download=False)'
-      )
-
-
-def _runner(config: tfds.download.DownloadConfig) -> runners.Runner:
-  """Returns Beam where it was asked for, else threads."""
-  if config.beam_runner is None and config.beam_options is None:
-    return runners.run_threads
-  return functools.partial(
-    runners.run_beam, runner=config.beam_runner, options=config.beam_options
-  )
-
-
-def _site_path(target: str) -> str:
-  """Returns the building site: beside the config's folder, out of its way."""
-  above, version = os.path.split(target)
-  above, config = os.path.split(above)
-  return storage.join(above, f'incomplete.{config}.{version}')
-
-
-@contextlib.contextmanager
-def _assigned(target: Any, **values: Any) -> Iterator[None]:
-  """Sets attributes for a while."""
-  before = {name: getattr(target, name) for name in values}
-  vars(target).update(values)
-  try:
-    yield
-  finally:
-    vars(target).update(before)
-
-
-def _provenance(
-  examples: join.Examples, summary: shards.Summary
-) -> dict[str, Any]:
-  """Returns what the dataset was made from, for `info.metadata`."""
-  return {
-    'source_kind': examples.source.kind,
-    'source_name': os.path.basename(examples.source.path.rstrip('/')),
-    'label_file': os.path.basename(examples.labels.path),
-    'label_file_sha256': examples.labels.sha256,
-    'images': len(examples),
-    'image_bytes': examples.image_bytes(),
-    'chans': summary.chans,
-    'fingerprint': examples.fingerprint(),
-  }
+    provenance.check_same_input(self.info, examples)

@@ -153,14 +153,14 @@ def one_shard(examples: join.Examples, checks: Checks) -> Shard:
 
 
 def shard_lengths(
-  sizes: Sequence[int], number: int, *, max_bytes: int | None = None
+  sizes: Sequence[int], number: int, *, max_bytes: int = 0
 ) -> list[int]:
   """Returns how many examples go in each shard, as evenly as can be.
 
   Args:
     sizes: Of the images, in bytes.
     number: How many shards, at least.
-    max_bytes: Most bytes of a shard; with it, there may be more shards.
+    max_bytes: Most bytes of a shard (0: any); there may be more shards then.
 
   Returns:
     The number of examples of each shard.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -55,6 +56,13 @@ def num_cpus() -> int:
   if hasattr(os, 'sched_getaffinity'):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
+
+
+def choose(beam_runner: Any = None, beam_options: Any = None) -> Runner:
+  """Returns Apache Beam where it is asked for, else threads."""
+  if beam_runner is None and beam_options is None:
+    return run_threads
+  return functools.partial(run_beam, runner=beam_runner, options=beam_options)
 
 
 def run_threads(

@@ -13,20 +13,17 @@ import contextlib
 import dataclasses
 import errno
 import json
+import os
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from imagenet_val_tfrec import errors, jpeg, records, runners, sources, storage
 from imagenet_val_tfrec import plan as plan_lib
+from imagenet_val_tfrec import reading, records, runners, storage
 
 # Formats that were seen to read back every example, in order.
 FILE_FORMATS = ('tfrecord', 'array_record')
-
-
-class ImageError(errors.InputError):
-  """Images that cannot be used; all of them are counted."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,7 +87,7 @@ def write_plan(
   keep = {*plan.filenames, *map(_note_path, plan.filenames)}
   for name in storage.names_in(folder):
     if name not in keep:
-      storage.remove(storage.join(folder, name))
+      storage.remove(os.path.join(folder, name))
   done = {s.filename: s for s in plan.shards() if is_written(s, folder)}
   if done:
     print(
@@ -156,7 +153,7 @@ def write_shard(
   """
   if is_written(shard, folder):
     return
-  path = storage.join(folder, shard.filename)
+  path = os.path.join(folder, shard.filename)
   part = f'{path}.{uuid.uuid4().hex}.part'
   try:
     note = _write_part(shard, part, progress)
@@ -171,7 +168,7 @@ def write_shard(
 
 def is_written(shard: plan_lib.Shard, folder: str) -> bool:
   """Whether this very shard stands in the folder, whole."""
-  path = storage.join(folder, shard.filename)
+  path = os.path.join(folder, shard.filename)
   if not storage.exists(_note_path(path)) or not storage.exists(path):
     return False
   note = json.loads(storage.read_text(_note_path(path)))
@@ -199,63 +196,15 @@ def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
   chans: collections.Counter[str] = collections.Counter()
   problems = []
   for filename in plan.filenames:
-    path = storage.join(folder, filename)
+    path = os.path.join(folder, filename)
     note = json.loads(storage.read_text(_note_path(path)))
     problems += note['problems']
     chans.update(note['chans'])
     if not note['problems']:
       sizes.append(storage.size_of(path))
   if problems:
-    raise _image_error(plan.examples.source, problems)
+    raise reading.image_error(plan.examples.source, problems)
   return Summary(sizes=sizes, chans=dict(sorted(chans.items())))
-
-
-def read_records(shard: plan_lib.Shard) -> Iterator[records.Record]:
-  """Yields what would be written, in order, without writing it.
-
-  Raises:
-    ImageError: behind the last record, if images could not be used.
-  """
-  problems = []
-  for record in _read(shard):
-    if isinstance(record, str):
-      problems.append(record)
-    else:
-      yield record
-  if problems:
-    raise _image_error(shard.source, problems)
-
-
-def _image_error(
-  source: sources.ImageSource, problems: Sequence[str]
-) -> ImageError:
-  return ImageError(
-    errors.offenders(
-      f'images cannot be used in {source.path}',
-      problems,
-      'Mend or remove them, and their lines in the label file.',
-    )
-  )
-
-
-def _read(shard: plan_lib.Shard) -> Iterator[records.Record | str]:
-  """Yields each image as a record, or what is wrong with it."""
-  max_pixels = shard.checks.max_pixels
-  with shard.source.open() as reader:
-    for i, (entry, label) in enumerate(shard.examples()):
-      try:
-        image = reader.read(entry)
-        shape = jpeg.read_shape(image, max_pixels=max_pixels)
-      except (sources.SourceError, jpeg.JpegError, PermissionError) as e:
-        yield f'{shard.where(i)}: {e}'
-      else:
-        yield records.Record(
-          label=label,
-          height=shape.height,
-          width=shape.width,
-          chans=shape.chans,
-          image=image,
-        )
 
 
 def _note_path(path: str) -> str:
@@ -269,7 +218,7 @@ def _write_part(
   chans: collections.Counter[int] = collections.Counter()
   problems: list[str] = []
   with _open(part, shard.file_format) as out:
-    for record in _read(shard):
+    for record in reading.read_checked(shard):
       if isinstance(record, str):
         problems.append(record)
       else:

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 
@@ -41,20 +42,32 @@ class Site:
   @property
   def shards(self) -> str:
     """The folder of finished shards."""
-    return storage.join(self.path, _SHARDS)
+    return os.path.join(self.path, _SHARDS)
 
   def publish(self, folder: str) -> None:
     """Makes `folder`, which is in the site, the target; replaces an old one.
 
-    Whenever this is interrupted, the old or the new target is there, or the
-    next `open_site` puts it there.
+    On Linux the two change places at one instant. Elsewhere, if the process
+    dies between two renames, the next `open_site` puts the old one back.
     """
-    old = storage.join(self.path, _OLD)
     storage.make_folder(os.path.dirname(self.target))
-    if storage.exists(self.target):
-      storage.replace(self.target, old)
-    storage.replace(folder, self.target)
-    storage.remove(old)
+    if storage.exists(self.target) and not storage.exchange(
+      folder, self.target
+    ):
+      storage.replace(self.target, os.path.join(self.path, _OLD))
+    if not storage.exists(self.target):
+      storage.replace(folder, self.target)
+
+
+def beside(target: str) -> str:
+  """Returns the site for a version folder: beside its config's folder.
+
+  TFDS lists the folders beside a version as versions, and beside a config as
+  configs if they hold a version; a site holds none.
+  """
+  above, version = os.path.split(target)
+  above, config = os.path.split(above)
+  return os.path.join(above, f'incomplete.{config}.{version}')
 
 
 @contextlib.contextmanager
@@ -71,13 +84,18 @@ def open_site(path: str, target: str) -> Iterator[Site]:
   Raises:
     BusyError: if another process has it open; says which.
   """
-  storage.make_folder(storage.join(path, _SHARDS))
+  storage.make_folder(os.path.join(path, _SHARDS))
   with _ownership(path):
     site = Site(path, target)
     _take_over(site)
     try:
       yield site
     except (KeyboardInterrupt, SystemExit):
+      print(
+        f'interrupted; what is done stays in {path}, for the same command to '
+        'go on with',
+        file=sys.stderr,
+      )
       raise
     except BaseException:
       storage.remove(path)
@@ -87,17 +105,17 @@ def open_site(path: str, target: str) -> Iterator[Site]:
 
 def _take_over(site: Site) -> None:
   """Puts back a target that was about to be replaced; removes what is stale."""
-  old = storage.join(site.path, _OLD)
+  old = os.path.join(site.path, _OLD)
   if storage.exists(old) and not storage.exists(site.target):
     storage.replace(old, site.target)
   for name in storage.names_in(site.path):
     if name not in (_OWNER, _SHARDS):
-      storage.remove(storage.join(site.path, name))
+      storage.remove(os.path.join(site.path, name))
 
 
 @contextlib.contextmanager
 def _ownership(path: str) -> Iterator[None]:
-  owner = storage.join(path, _OWNER)
+  owner = os.path.join(path, _OWNER)
   if storage.is_remote(path):
     # No locks there: the owner's word has to do.
     if storage.exists(owner) and not _is_own_and_dead(owner):

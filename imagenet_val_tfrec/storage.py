@@ -6,26 +6,20 @@ A path is a string; one with `://` in it (`gs://bucket/…`) is remote.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import stat
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from etils import epath
-
-_MOST_PARTS = 1024  # IOV_MAX of Linux and macOS.
 
 
 def is_remote(path: str) -> bool:
   """Whether the path is not one of this machine's."""
   return '://' in path
-
-
-def join(folder: str, name: str) -> str:
-  """Returns the path of `name` in `folder`."""
-  return os.path.join(folder, name)
 
 
 class RandomReader(Protocol):
@@ -116,17 +110,15 @@ class Writer:
       self._fd, self._file = os.open(path, flags, 0o666), None
 
   def write(self, parts: Sequence[bytes]) -> None:
-    """Writes all bytes of `parts`, in order."""
+    """Writes all bytes of `parts` (at most 1,024), in order."""
     if self._file is not None:
       self._file.write(b''.join(parts))
       return
-    for start in range(0, len(parts), _MOST_PARTS):
-      some = parts[start : start + _MOST_PARTS]
-      done = os.writev(self._fd, some)
-      if done < sum(map(len, some)):  # A full disk, or a signal.
-        rest = memoryview(b''.join(some))[done:]
-        while rest:
-          rest = rest[os.write(self._fd, rest) :]
+    done = os.writev(self._fd, parts)
+    if done < sum(map(len, parts)):  # A full disk, or a signal.
+      rest = memoryview(b''.join(parts))[done:]
+      while rest:
+        rest = rest[os.write(self._fd, rest) :]
 
   def close(self) -> None:
     """Closes the file; for a remote one only then it is there."""
@@ -187,6 +179,22 @@ def replace(path: str, target: str) -> None:
     os.replace(path, target)
 
 
+def exchange(path: str, other: str) -> bool:
+  """Lets two folders change places at one instant, where the system can.
+
+  Returns:
+    Whether it did; False where there is no `renameat2` (Linux has it).
+  """
+  libc = ctypes.CDLL(None)
+  if is_remote(path) or not hasattr(libc, 'renameat2'):
+    return False
+  here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+  failed = libc.renameat2(
+    here, os.fsencode(path), here, os.fsencode(other), swap
+  )
+  return not failed
+
+
 def link(path: str, target: str) -> None:
   """Gives a file a second name, or, where that cannot be, another name."""
   try:
@@ -240,12 +248,12 @@ def free_bytes(folder: str) -> int | None:
 
 def kind_of(mode: int) -> str:
   """Says in words what a file of that `st_mode` is."""
-  kinds: dict[Any, str] = {
-    stat.S_IFDIR: 'a folder',
-    stat.S_IFIFO: 'a FIFO',
-    stat.S_IFSOCK: 'a socket',
-    stat.S_IFCHR: 'a device',
-    stat.S_IFBLK: 'a device',
-    stat.S_IFREG: 'a file',
-  }
-  return kinds.get(stat.S_IFMT(mode), 'a special file')
+  for is_it, kind in (
+    (stat.S_ISDIR, 'a folder'),
+    (stat.S_ISFIFO, 'a FIFO'),
+    (stat.S_ISSOCK, 'a socket'),
+    (stat.S_ISREG, 'a file'),
+  ):
+    if is_it(mode):
+      return kind
+  return 'a device'

@@ -1,0 +1,57 @@
+"""What a dataset was made from: kept in `info.metadata`, asked before reuse."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from imagenet_val_tfrec import errors, join, shards, storage
+
+_ADVICE = 'Build with --overwrite to replace it, or remove the folder'
+
+
+def describe(
+  examples: join.Examples, summary: shards.Summary
+) -> dict[str, Any]:
+  """Returns what `info.metadata` says of the input."""
+  return {
+    'source_kind': examples.source.kind,
+    'source_name': os.path.basename(examples.source.path.rstrip('/')),
+    'label_file': os.path.basename(examples.labels.path),
+    'label_file_sha256': examples.labels.sha256,
+    'images': len(examples),
+    'image_bytes': examples.image_bytes(),
+    'chans': summary.chans,
+    'fingerprint': examples.fingerprint(),
+  }
+
+
+def check_whole(builder: tfds.core.DatasetBuilder) -> None:
+  """Raises InputError if only a part of the dataset is there."""
+  expected = [os.path.join(builder.data_dir, 'dataset_info.json')]
+  for split in builder.info.splits.values():
+    expected += map(os.fspath, split.filepaths)
+  missing = [path for path in expected if not storage.exists(path)]
+  if missing or not builder.info.splits:
+    names = [os.path.basename(path) for path in missing]
+    raise errors.InputError(
+      f'{builder.data_dir}: there is a folder, but no whole dataset in it '
+      f'(missing: {errors.some(names) or "a split"}). {_ADVICE}'
+    )
+
+
+def check_same_input(
+  info: tfds.core.DatasetInfo, examples: join.Examples
+) -> None:
+  """Raises InputError if the dataset was made from other input than this."""
+  made_from = (info.metadata or {}).get('fingerprint', 'none')
+  today = examples.fingerprint()
+  if made_from != today:
+    raise errors.InputError(
+      f'{info.data_dir}: this dataset was made from other input: '
+      f'{info.splits.total_num_examples:,} images, fingerprint {made_from}; '
+      f"today's input is {len(examples):,} images, fingerprint {today}. "
+      f'{_ADVICE}; to load it as it is: tfds.load(…, download=False)'
+    )
