@@ -178,6 +178,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       self._check_existing(wish, download_dir)
       return
     with staging.open_site(staging.beside(target), target) as site:
+      provenance.check_absent(target, mode.overwrite_dataset)
       built = os.path.join(site.path, 'dataset')
       with (
         tfds.core.utils.temporary_assignment(self, '_site', site),

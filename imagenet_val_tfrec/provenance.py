@@ -28,6 +28,15 @@ def describe(
   }
 
 
+def check_absent(target: str, overwrite: bool) -> None:
+  """Raises InputError if a dataset came to be there in the meantime."""
+  if storage.exists(target) and not overwrite:
+    raise errors.InputError(
+      f'{target}: this dataset was just built by another process, or put back '
+      'as an interrupted --overwrite was about to replace it; run this again'
+    )
+
+
 def check_whole(builder: tfds.core.DatasetBuilder) -> None:
   """Raises InputError if only a part of the dataset is there."""
   expected = [os.path.join(builder.data_dir, 'dataset_info.json')]

@@ -191,12 +191,15 @@ def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
 
   Raises:
     ImageError: if images could not be used; it counts all of them.
+    OSError: if a shard is not there.
   """
   sizes = []
   chans: collections.Counter[str] = collections.Counter()
   problems = []
   for filename in plan.filenames:
     path = os.path.join(folder, filename)
+    if not storage.exists(_note_path(path)):
+      raise OSError(f'{path} was not written: a worker was lost; build again')
     note = json.loads(storage.read_text(_note_path(path)))
     problems += note['problems']
     chans.update(note['chans'])

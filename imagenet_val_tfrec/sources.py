@@ -147,7 +147,7 @@ class _FolderReader:
   path: str
 
   def read(self, entry: Entry) -> bytes:
-    path = storage.join(self.path, entry.path)
+    path = os.path.join(self.path, entry.path)
     try:
       with storage.open_random(path) as file:
         if (file.size, file.mtime_ns) != (entry.size, entry.mtime_ns):

@@ -8,6 +8,7 @@ shards of the same plan are kept, the rest is removed.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import json
 import os
@@ -51,9 +52,7 @@ class Site:
     dies between two renames, the next `open_site` puts the old one back.
     """
     storage.make_folder(os.path.dirname(self.target))
-    if storage.exists(self.target) and not storage.exchange(
-      folder, self.target
-    ):
+    if storage.exists(self.target) and not _exchange(folder, self.target):
       storage.replace(self.target, os.path.join(self.path, _OLD))
     if not storage.exists(self.target):
       storage.replace(folder, self.target)
@@ -111,6 +110,22 @@ def _take_over(site: Site) -> None:
   for name in storage.names_in(site.path):
     if name not in (_OWNER, _SHARDS):
       storage.remove(os.path.join(site.path, name))
+
+
+def _exchange(path: str, other: str) -> bool:
+  """Lets two folders change places at one instant, where the system can.
+
+  Returns:
+    Whether it did; False where there is no `renameat2` (Linux has it).
+  """
+  libc = ctypes.CDLL(None)
+  if storage.is_remote(path) or not hasattr(libc, 'renameat2'):
+    return False
+  here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+  failed = libc.renameat2(
+    here, os.fsencode(path), here, os.fsencode(other), swap
+  )
+  return not failed
 
 
 @contextlib.contextmanager

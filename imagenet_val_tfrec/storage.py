@@ -6,7 +6,6 @@ A path is a string; one with `://` in it (`gs://bucket/…`) is remote.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import stat
@@ -177,22 +176,6 @@ def replace(path: str, target: str) -> None:
     epath.Path(path).replace(target)
   else:
     os.replace(path, target)
-
-
-def exchange(path: str, other: str) -> bool:
-  """Lets two folders change places at one instant, where the system can.
-
-  Returns:
-    Whether it did; False where there is no `renameat2` (Linux has it).
-  """
-  libc = ctypes.CDLL(None)
-  if is_remote(path) or not hasattr(libc, 'renameat2'):
-    return False
-  here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-  failed = libc.renameat2(
-    here, os.fsencode(path), here, os.fsencode(other), swap
-  )
-  return not failed
 
 
 def link(path: str, target: str) -> None:

@@ -439,3 +439,26 @@ def test_overwrite_from_the_shell_does_not_delete_first(tmp_path):
   assert run.returncode != 0
   again = imagenet_val_tfrec.Builder(data_dir=tmp_path / 'data')
   assert labels_of(again.as_dataset(split='validation')) == LABELS
+
+
+def test_folder_and_tar_differ_in_the_sources_name_alone(tmp_path):
+  found = {}
+  for source in ('val_images', 'ILSVRC2012_img_val.tar'):
+    manual = tmp_path / f'manual_{source}'
+    manual.mkdir()
+    for name in (source, 'val.txt'):
+      (manual / name).symlink_to(DUMMY / name)
+    builder = build(tmp_path / source, manual_dir=manual, num_shards=3)
+    found[source] = {
+      path.name: path.read_bytes()
+      for path in pathlib.Path(builder.data_dir).iterdir()
+    }
+  folder, tar = found.values()
+  differences = {name for name in folder if folder[name] != tar[name]}
+  assert folder.keys() == tar.keys()
+  assert differences == {'metadata.json'}
+  ours, theirs = (json.loads(files['metadata.json']) for files in (folder, tar))
+  assert {key for key in ours if ours[key] != theirs[key]} == {
+    'source_kind',
+    'source_name',
+  }

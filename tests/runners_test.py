@@ -2,10 +2,7 @@
 
 import functools
 import hashlib
-import os
 import pathlib
-import signal
-import threading
 
 import pytest
 

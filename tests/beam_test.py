@@ -1,0 +1,207 @@
+"""Apache Beam for real: other processes, a killed worker, the same bytes."""
+
+import functools
+import os
+import pathlib
+import pickle
+import signal
+import threading
+
+import psutil
+import pytest
+import tensorflow_datasets as tfds
+from apache_beam.options import pipeline_options
+
+import imagenet_val_tfrec
+from imagenet_val_tfrec import (
+  join,
+  labels,
+  plan,
+  runners,
+  shards,
+  sources,
+)
+
+ROOT = pathlib.Path(__file__).parent.parent
+DUMMY = ROOT / 'dummy_data'
+NUM_IMAGES, NUM_SHARDS = 6400, 64
+
+TWO_PROCESSES = [
+  '--runner=DirectRunner',
+  '--direct_num_workers=2',
+  '--direct_running_mode=multi_processing',
+]
+
+
+@pytest.fixture(autouse=True)
+def _workers_can_import(monkeypatch):
+  # As an installed package can be; from a checkout it takes the path.
+  monkeypatch.setenv('PYTHONPATH', str(ROOT))
+
+
+@pytest.fixture(scope='module')
+def many(tmp_path_factory) -> pathlib.Path:
+  """A folder with 6,400 links to the dummy pictures, and their labels."""
+  folder = tmp_path_factory.mktemp('many')
+  (folder / 'images').mkdir()
+  pictures = sorted((DUMMY / 'val_images').iterdir())
+  lines = []
+  for i in range(NUM_IMAGES):
+    os.link(_copy(pictures[i % 8], folder), folder / 'images' / f'{i}.jpg')
+    lines.append(f'{i}.jpg {i % 10}\n')
+  (folder / 'labels.txt').write_text(''.join(lines))
+  return folder
+
+
+def _copy(picture: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+  copy = folder / picture.name
+  if not copy.exists():
+    copy.write_bytes(picture.read_bytes())
+  return copy
+
+
+def plan_of(folder: pathlib.Path) -> plan.Plan:
+  examples = join.locate(
+    labels.read_labels(str(folder / 'labels.txt')),
+    sources.open_source(str(folder / 'images')),
+  )
+  return plan.Plan(
+    examples=examples,
+    lengths=plan.shard_lengths(examples.sizes, NUM_SHARDS),
+    filenames=[f'part_{i:02d}' for i in range(NUM_SHARDS)],
+  )
+
+
+def contents(folder: pathlib.Path) -> dict[str, bytes]:
+  return {path.name: path.read_bytes() for path in folder.glob('part_??')}
+
+
+@pytest.fixture(scope='module')
+def expected(many, tmp_path_factory) -> dict[str, bytes]:
+  """What threads write."""
+  folder = tmp_path_factory.mktemp('expected')
+  shards.write_plan(plan_of(many), str(folder), run=runners.run_threads)
+  return contents(folder)
+
+
+def kill_when_first_shard_is_there(folder: pathlib.Path, victims) -> list[int]:
+  """Kills one of `victims()` as soon as a shard is written; tells how many."""
+  written: list[int] = []
+
+  def wait_and_kill():
+    while not any(folder.glob('part_??.json')):
+      over.wait(0.001)
+    written.append(len(list(folder.glob('part_??.json'))))
+    os.kill(victims()[0], signal.SIGKILL)
+
+  over = threading.Event()
+  threading.Thread(target=wait_and_kill, daemon=True).start()
+  return written
+
+
+def test_a_shard_pickles_small(many):
+  whole = plan_of(many)
+  sizes = [len(pickle.dumps(shard)) for shard in whole.shards()]
+  assert max(sizes) < 6_000  # 100 images each
+
+
+@pytest.mark.parametrize('source', ['val_images', 'ILSVRC2012_img_val.tar'])
+def test_two_processes_build_the_same_dataset(tmp_path, source):
+  manual = tmp_path / 'manual'
+  manual.mkdir()
+  for name in (source, 'val.txt'):
+    (manual / name).symlink_to(DUMMY / name)
+  folders = []
+  for name, options in (
+    ('threads', None),
+    ('beam', pipeline_options.PipelineOptions(TWO_PROCESSES)),
+  ):
+    builder = imagenet_val_tfrec.Builder(data_dir=tmp_path / name)
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(
+        manual_dir=manual, num_shards=4, beam_options=options
+      )
+    )
+    folders.append(pathlib.Path(builder.data_dir))
+  threads, beam = (
+    {path.name: path.read_bytes() for path in folder.iterdir()}
+    for folder in folders
+  )
+  assert threads == beam
+  assert len(threads) == 4 + 4  # Shards and metadata files.
+
+
+def test_a_killed_dask_worker_costs_nothing(tmp_path, many, expected):
+  distributed = pytest.importorskip(
+    'dask.distributed', reason='extra "dask" is not installed'
+  )
+  from apache_beam.runners.dask import dask_runner
+
+  with (
+    distributed.LocalCluster(
+      n_workers=2,
+      threads_per_worker=1,
+      processes=True,
+      dashboard_address=None,
+    ) as cluster,
+    distributed.Client(cluster) as client,
+  ):
+    pids = list(client.run(os.getpid).values())
+    written = kill_when_first_shard_is_there(tmp_path, lambda: pids)
+    shards.write_plan(
+      plan_of(many),
+      str(tmp_path),
+      run=functools.partial(
+        runners.run_beam,
+        runner=dask_runner.DaskRunner(),
+        options=pipeline_options.PipelineOptions(
+          ['--dask_client_address', cluster.scheduler_address]
+        ),
+      ),
+    )
+    assert not psutil.pid_exists(pids[0])
+  assert 0 < written[0] < NUM_SHARDS
+  assert contents(tmp_path) == expected
+
+
+def test_a_killed_direct_worker_costs_one_more_run(tmp_path, many, expected):
+  def workers() -> list[int]:
+    return [
+      process.pid
+      for process in psutil.Process().children(recursive=True)
+      if any('sdk_worker_main' in word for word in process.cmdline())
+    ]
+
+  run = functools.partial(
+    runners.run_beam, options=pipeline_options.PipelineOptions(TWO_PROCESSES)
+  )
+  written = kill_when_first_shard_is_there(tmp_path, workers)
+  try:
+    shards.write_plan(plan_of(many), str(tmp_path), run=run)
+  except (OSError, RuntimeError):
+    shards.write_plan(plan_of(many), str(tmp_path), run=run)
+  assert 0 < written[0] < NUM_SHARDS
+  assert contents(tmp_path) == expected
+
+
+def test_bad_images_are_counted_over_all_workers(tmp_path, many):
+  bad = tmp_path / 'bad'
+  bad.mkdir()
+  (bad / 'images').mkdir()
+  for i in range(40):
+    data = b'GIF89a' if i % 4 == 0 else (many / 'images/0.jpg').read_bytes()
+    (bad / 'images' / f'{i}.jpg').write_bytes(data)
+  lines = [f'{i}.jpg 0\n' for i in range(40)]
+  (bad / 'labels.txt').write_text(''.join(lines))
+  examples = join.locate(
+    labels.read_labels(str(bad / 'labels.txt')),
+    sources.open_source(str(bad / 'images')),
+  )
+  broken = plan.Plan(
+    examples=examples, lengths=[10] * 4, filenames=list('abcd')
+  )
+  (tmp_path / 'out').mkdir()
+  run = functools.partial(runners.run_beam, runner='DirectRunner')
+  with pytest.raises(ValueError, match='10 images cannot be used') as error:
+    shards.write_plan(broken, str(tmp_path / 'out'), run=run)
+  assert str(error.value).count('a GIF image') == 10
