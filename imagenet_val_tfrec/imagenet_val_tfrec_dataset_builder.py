@@ -107,7 +107,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   ) -> Sequence[tfds.core.SplitInfo]:
     """Writes the plan's shards directly; TFDS's own path is the fallback.
 
-    Overrides a private method of TFDS 4.9.4 to 4.9.10. Where a version does
+    Overrides a private method of TFDS 4.9.8 to 4.9.10. Where a version does
     not call it, `_split_generators` is used, which gives the same examples.
     """
     if self._site is None:
