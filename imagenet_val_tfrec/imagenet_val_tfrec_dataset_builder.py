@@ -203,8 +203,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     of_cli = caller.f_globals.get('__name__') == _TFDS_CLI
     if of_cli and caller.f_locals.get('overwrite'):
       return False
-    prepared: bool = super().is_prepared()
-    return prepared
+    return storage.exists(self.data_dir) and bool(super().is_prepared())
 
   def _as_dataset(
     self,

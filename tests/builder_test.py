@@ -1,5 +1,6 @@
 """The builder at its public surface: build, load, order, metadata, refusals."""
 
+import errno
 import json
 import pathlib
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import imagenet_val_tfrec
-from imagenet_val_tfrec import errors, imagenet
+from imagenet_val_tfrec import errors, imagenet, storage
 
 ROOT = pathlib.Path(__file__).parent.parent
 DUMMY = ROOT / 'dummy_data'
@@ -476,3 +477,27 @@ def test_folder_and_tar_differ_in_the_sources_name_alone(tmp_path):
     'source_kind',
     'source_name',
   }
+
+
+def test_a_disk_too_small_is_found_before_writing(tmp_path, monkeypatch):
+  monkeypatch.setattr(storage, 'free_bytes', lambda folder: 50_000)
+  with pytest.raises(OSError, match='nothing was written') as error:
+    build(tmp_path)
+  assert error.value.errno == errno.ENOSPC
+  assert leftovers(tmp_path) == []
+
+
+def test_load_builds_and_data_source_reads_at_random(tmp_path):
+  config = tfds.download.DownloadConfig(manual_dir=DUMMY)
+  dataset = tfds.load(
+    'imagenet_val_tfrec',
+    split='validation[:50%]',
+    data_dir=tmp_path / 'a',
+    download_and_prepare_kwargs={'download_config': config},
+  )
+  assert labels_of(dataset) == LABELS[:4]
+  build(tmp_path / 'b', file_format='array_record')
+  source = tfds.data_source(
+    'imagenet_val_tfrec', split='validation', data_dir=tmp_path / 'b'
+  )
+  assert int(source[5]['label']) == 599
