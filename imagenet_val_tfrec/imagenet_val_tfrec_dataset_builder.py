@@ -175,7 +175,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       return
     target = self.data_dir
     if storage.exists(target) and not mode.overwrite_dataset:
-      self._check_existing(wish, download_dir)
+      manager = self._make_download_manager(
+        download_dir=download_dir, download_config=wish
+      )
+      limit = wish.max_examples_per_split or 0
+      provenance.check(self, lambda: self._examples(manager, limit))
       return
     with staging.open_site(staging.beside(target), target) as site:
       provenance.check_absent(target, mode.overwrite_dataset)
@@ -232,18 +236,3 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   ) -> join.Examples:
     config: ImagenetValTfrecConfig = self.builder_config
     return config.examples(lambda: os.fspath(dl_manager.manual_dir), limit)
-
-  def _check_existing(
-    self, download_config: tfds.download.DownloadConfig, download_dir: Any
-  ) -> None:
-    """Raises InputError unless what is there is what would be built."""
-    provenance.check_whole(self)
-    manager = self._make_download_manager(
-      download_dir=download_dir, download_config=download_config
-    )
-    limit = download_config.max_examples_per_split or 0
-    try:
-      examples = self._examples(manager, limit)
-    except (FileNotFoundError, AssertionError):
-      return  # The input is gone, so there is nothing else to build from.
-    provenance.check_same_input(self.info, examples)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imagenet_val_tfrec import errors, join, records, shards
+from imagenet_val_tfrec import errors, join, outputs, records
 from imagenet_val_tfrec import plan as plan_lib
 
 
@@ -32,10 +32,10 @@ def plan_shards(
     errors.InputError: if the format is one that loses or disorders examples.
     ValueError: if the images cannot be laid out so.
   """
-  if file_format.value not in shards.FILE_FORMATS:
+  if file_format.value not in outputs.FILE_FORMATS:
     raise errors.InputError(
       f'file_format is {file_format.value!r}, expected one of '
-      f'{", ".join(map(repr, shards.FILE_FORMATS))}: the others do not read '
+      f'{", ".join(map(repr, outputs.FILE_FORMATS))}: the others do not read '
       'back every example in order'
     )
   total = examples.image_bytes() + len(examples) * records.MAX_OVERHEAD

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -37,8 +39,36 @@ def check_absent(target: str, overwrite: bool) -> None:
     )
 
 
-def check_whole(builder: tfds.core.DatasetBuilder) -> None:
-  """Raises InputError if only a part of the dataset is there."""
+def check(
+  builder: tfds.core.DatasetBuilder, find: Callable[[], join.Examples]
+) -> None:
+  """Checks that the dataset that is there is the one that would be built.
+
+  Args:
+    builder: Of the dataset.
+    find: Finds today's input; where there is none, the dataset is what it is.
+
+  Raises:
+    errors.InputError: if only a part of it is there, or it was made from other
+      input.
+  """
+  _check_whole(builder)
+  _check_same_classes(builder)
+  try:
+    examples = find()
+  except (FileNotFoundError, AssertionError):  # TFDS asserts manual_dir.
+    return
+  except errors.InputError as e:
+    warnings.warn(
+      f'{builder.data_dir} is taken as it is: what is there to build from '
+      f'cannot be used: {e}',
+      stacklevel=3,
+    )
+    return
+  _check_same_input(builder.info, examples)
+
+
+def _check_whole(builder: tfds.core.DatasetBuilder) -> None:
   expected = [os.path.join(builder.data_dir, 'dataset_info.json')]
   for split in builder.info.splits.values():
     expected += map(os.fspath, split.filepaths)
@@ -51,10 +81,21 @@ def check_whole(builder: tfds.core.DatasetBuilder) -> None:
     )
 
 
-def check_same_input(
+def _check_same_classes(builder: tfds.core.DatasetBuilder) -> None:
+  # TFDS lets other names pass, and tells of today's while the old stay there.
+  there = tfds.features.FeaturesDict.from_config(builder.data_dir)['label']
+  today = builder.info.features['label']
+  if today.num_classes and there.names != today.names:
+    raise errors.InputError(
+      f'{builder.data_dir}: this dataset has {there.num_classes:,} classes, '
+      f"{errors.some(there.names)}; today's config has {today.num_classes:,}, "
+      f'{errors.some(today.names)}. {_ADVICE}'
+    )
+
+
+def _check_same_input(
   info: tfds.core.DatasetInfo, examples: join.Examples
 ) -> None:
-  """Raises InputError if the dataset was made from other input than this."""
   made_from = (info.metadata or {}).get('fingerprint', 'none')
   today = examples.fingerprint()
   if made_from != today:

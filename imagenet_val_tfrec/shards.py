@@ -16,14 +16,18 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
+from imagenet_val_tfrec import (
+  errors,
+  outputs,
+  reading,
+  records,
+  runners,
+  storage,
+)
 from imagenet_val_tfrec import plan as plan_lib
-from imagenet_val_tfrec import reading, records, runners, storage
-
-# Formats that were seen to read back every example, in order.
-FILE_FORMATS = ('tfrecord', 'array_record')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,29 +41,6 @@ class Summary:
 
   sizes: Sequence[int]
   chans: dict[str, int]
-
-
-class _Output(Protocol):
-  def write(self, parts: Sequence[bytes]) -> None:
-    """Writes one framed record."""
-
-  def close(self) -> None:
-    """Ends the file."""
-
-
-class _ArrayRecordOutput:
-  """Writes payloads as array_record; it frames them itself."""
-
-  def __init__(self, path: str):
-    from array_record.python import array_record_module
-
-    self._writer = array_record_module.ArrayRecordWriter(path, 'group_size:1')
-
-  def write(self, parts: Sequence[bytes]) -> None:
-    self._writer.write(b''.join(parts[1:-1]))
-
-  def close(self) -> None:
-    self._writer.close()
 
 
 def write_plan(
@@ -160,6 +141,10 @@ def write_shard(
     if not note['problems']:
       note['bytes'] = storage.size_of(part)
       storage.replace(part, path)
+  except OSError as e:
+    if errors.is_full(e):
+      raise OSError(e.errno, 'the disk is full; nothing is kept', path) from e
+    raise
   finally:
     with contextlib.suppress(OSError):
       storage.remove(part)
@@ -220,7 +205,7 @@ def _write_part(
   """Writes the shard's file; returns its note."""
   chans: collections.Counter[int] = collections.Counter()
   problems: list[str] = []
-  with _open(part, shard.file_format) as out:
+  with outputs.open_output(part, shard.file_format) as out:
     for record in reading.read_checked(shard):
       if isinstance(record, str):
         problems.append(record)
@@ -235,16 +220,3 @@ def _write_part(
     'chans': {str(key): value for key, value in chans.items()},
     'problems': problems,
   }
-
-
-@contextlib.contextmanager
-def _open(path: str, file_format: str) -> Iterator[_Output]:
-  output: _Output
-  if file_format == 'array_record':
-    output = _ArrayRecordOutput(path)
-  else:
-    output = storage.Writer(path)
-  try:
-    yield output
-  finally:
-    output.close()

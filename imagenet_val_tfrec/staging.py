@@ -97,7 +97,9 @@ def open_site(path: str, target: str) -> Iterator[Site]:
       )
       raise
     except BaseException:
-      storage.remove(path)
+      # A worker that is still at it may get in the way; the error counts.
+      with contextlib.suppress(OSError):
+        storage.remove(path)
       raise
     storage.remove(path)
 

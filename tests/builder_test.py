@@ -501,3 +501,30 @@ def test_load_builds_and_data_source_reads_at_random(tmp_path):
     'imagenet_val_tfrec', split='validation', data_dir=tmp_path / 'b'
   )
   assert int(source[5]['label']) == 599
+
+
+def test_other_class_names_than_those_there_are_said(flowers):
+  def config(names):
+    return imagenet_val_tfrec.ImagenetValTfrecConfig(
+      name='flowers',
+      image_dir=flowers / 'flowers',
+      label_file=flowers / 'labels.txt',
+      class_names=names,
+    )
+
+  build(flowers / 'data', config=config(list('abcde')))
+  with pytest.raises(errors.InputError, match=r"5 classes, 'a'.*has 5, 'v'"):
+    build(flowers / 'data', config=config(list('vwxyz')))
+  builder = build(
+    flowers / 'data', config=config(list('vwxyz')), download_mode=OVERWRITE
+  )
+  names = pathlib.Path(builder.data_dir, 'label.labels.txt').read_text()
+  assert names.split() == list('vwxyz')
+
+
+def test_input_that_broke_is_told_but_the_dataset_is_used(tmp_path):
+  manual = other_input(tmp_path / 'manual')
+  build(tmp_path / 'data', manual_dir=manual)
+  (manual / 'val.txt').write_text('{"no": "labels"}')
+  with pytest.warns(UserWarning, match=r'taken as it is.*JSON'):
+    build(tmp_path / 'data', manual_dir=manual)
