@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+_SHOW_EVERY = 0.1  # Seconds: a bar costs more than an image's bookkeeping.
+
 
 @contextlib.contextmanager
 def progress_bar(
@@ -22,15 +24,26 @@ def progress_bar(
   Yields:
     A function to tell of images and bytes done since its last call.
   """
-  done = 0
-  start = time.monotonic()
+  shown_images = done_images = done_bytes = 0
+  start = shown = time.monotonic()
   with tqdm(total=images, desc=description, unit=' images') as bar:
 
-    def report(images: int, size: int) -> None:
-      nonlocal done
-      done += size
-      rate = done / max(time.monotonic() - start, 1e-9) / 1e6
+    def show(now: float) -> None:
+      nonlocal shown, shown_images
+      rate = done_bytes / max(now - start, 1e-9) / 1e6
       bar.set_postfix_str(f'{rate:,.0f} MB/s', refresh=False)
-      bar.update(images)
+      bar.update(done_images - shown_images)
+      shown, shown_images = now, done_images
 
-    yield report
+    def report(images: int, size: int) -> None:
+      nonlocal done_images, done_bytes
+      done_images += images
+      done_bytes += size
+      now = time.monotonic()
+      if now - shown >= _SHOW_EVERY:
+        show(now)
+
+    try:
+      yield report
+    finally:
+      show(time.monotonic())
