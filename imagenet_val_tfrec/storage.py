@@ -10,8 +10,8 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator
+from typing import IO, Protocol
 
 from etils import epath
 
@@ -98,42 +98,17 @@ def open_random(path: str) -> Iterator[RandomReader]:
     reader.close()
 
 
-class Writer:
-  """Writes a new file from parts; each byte goes to the system once."""
+def open_file(path: str) -> IO[bytes]:
+  """Opens a regular file, to be read from its start.
 
-  def __init__(self, path: str):
-    if is_remote(path):
-      self._fd, self._file = -1, epath.Path(path).open('wb')
-    else:
-      flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-      self._fd, self._file = os.open(path, flags, 0o666), None
-
-  def write(self, parts: Sequence[bytes]) -> None:
-    """Writes all bytes of `parts` (at most 1,024), in order."""
-    if self._file is not None:
-      self._file.write(b''.join(parts))
-      return
-    done = os.writev(self._fd, parts)
-    if done < sum(map(len, parts)):  # A full disk, or a signal.
-      rest = memoryview(b''.join(parts))[done:]
-      while rest:
-        rest = rest[os.write(self._fd, rest) :]
-
-  def close(self) -> None:
-    """Closes the file; for a remote one only then it is there."""
-    if self._file is not None:
-      self._file.close()
-    else:
-      os.close(self._fd)
-
-
-def read_lines(path: str) -> Iterator[bytes]:
-  """Yields the lines of a regular file, with their line ends."""
+  Raises:
+    OSError: if there is none, or it is not a regular file.
+  """
   if not is_remote(path):
     with open_random(path):  # Refuses what is not a file before it is read.
       pass
-  with epath.Path(path).open('rb') as file:
-    yield from file
+  file: IO[bytes] = epath.Path(path).open('rb')
+  return file
 
 
 def exists(path: str) -> bool:
