@@ -86,7 +86,12 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     if self.num_classes:
       labels.check_range(self.num_classes)
     limits = [n for n in (self.num_images, limit) if n]
-    return join.locate(labels, source, limit=min(limits, default=0))
+    return join.locate(
+      labels,
+      source,
+      limit=min(limits, default=0),
+      max_pixels=self.max_pixels,
+    )
 
   def label_feature(self) -> tfds.features.ClassLabel:
     """Returns the feature of the label."""

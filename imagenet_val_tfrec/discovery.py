@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tarfile
+import zlib
 
 from imagenet_val_tfrec import errors, imagenet, sources, storage
 from imagenet_val_tfrec import labels as labels_lib
@@ -92,9 +92,8 @@ def read_labels(path: str) -> labels_lib.Labels:
   if path.endswith(('.tar.gz', '.tgz')):
     return _read_caffe(path)
   if path.endswith('.csv'):
-    return labels_lib.parse_kaggle(
-      storage.read_lines(path), path=path, wnids=imagenet.wnids()
-    )
+    with storage.open_file(path) as file:
+      return labels_lib.parse_kaggle(file, path=path, wnids=imagenet.wnids())
   return labels_lib.read_labels(path)
 
 
@@ -115,13 +114,15 @@ def labels_of(source: sources.ImageSource) -> labels_lib.Labels:
 
 def _read_caffe(path: str) -> labels_lib.Labels:
   """Reads `val.txt` out of Caffe's `caffe_ilsvrc12.tar.gz`."""
-  content = b''.join(storage.read_lines(path))
   try:
-    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+    with (
+      storage.open_file(path) as archive,
+      tarfile.open(fileobj=archive, mode='r|*') as tar,
+    ):
       for member in tar:
         file = tar.extractfile(member)
         if file and member.name.rpartition('/')[2] == 'val.txt':
           return labels_lib.parse_labels(file, path=f'{path}/{member.name}')
-  except (tarfile.TarError, EOFError, OSError) as e:
+  except (tarfile.TarError, EOFError, zlib.error) as e:
     raise labels_lib.LabelError(f'{path}: the archive is damaged: {e}') from e
   raise labels_lib.LabelError(f'{path}: there is no val.txt in it')

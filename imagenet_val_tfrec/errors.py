@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _MOST_NAMED = 10
 
@@ -12,20 +12,42 @@ class InputError(ValueError):
   """The user's input cannot be used as it is; the message says why."""
 
 
-def offenders(what: str, found: Sequence[str], advice: str = '') -> str:
-  """Returns the message that names the first ten of `found` and counts all.
+class Offenders:
+  """Counts what is wrong, and keeps the first ten to be named."""
 
-  Args:
-    what: What is wrong with them, e.g. `'images are missing from /a.tar'`.
-    found: One line for each offender: where it is, what it is.
-    advice: What to do about it.
-  """
-  lines = [f'{len(found):,} {what}:', *(f'  {f}' for f in found[:_MOST_NAMED])]
-  if len(found) > _MOST_NAMED:
-    lines.append(f'  … and {len(found) - _MOST_NAMED:,} more')
-  if advice:
-    lines.append(advice)
-  return '\n'.join(lines)
+  def __init__(self, found: Iterable[str] = ()):
+    self._count = 0
+    self._named: list[str] = []
+    for line in found:
+      self.add(line)
+
+  def __len__(self) -> int:
+    return self._count
+
+  def add(self, line: str) -> None:
+    """Takes one more: where it is, what it is."""
+    self._count += 1
+    if self._count <= _MOST_NAMED:
+      self._named.append(line)
+
+  def message(self, what: str, advice: str = '') -> str:
+    """Returns the message that names the first ten and counts all.
+
+    Args:
+      what: What is wrong with them, e.g. `'images are missing from /a.tar'`.
+      advice: What to do about it.
+    """
+    lines = [f'{self._count:,} {what}:', *(f'  {line}' for line in self._named)]
+    if self._count > _MOST_NAMED:
+      lines.append(f'  … and {self._count - _MOST_NAMED:,} more')
+    if advice:
+      lines.append(advice)
+    return '\n'.join(lines)
+
+
+def offenders(what: str, found: Iterable[str], advice: str = '') -> str:
+  """Returns `Offenders(found).message(what, advice)`."""
+  return Offenders(found).message(what, advice)
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

@@ -21,8 +21,10 @@ from imagenet_val_tfrec import labels as labels_lib
 NUM_IMAGES = 50_000
 NUM_CLASSES = 1_000
 
-_OFFICIAL = re.compile(r'(?:.*/)?ILSVRC2012_val_(\d{8})\.JPEG')
+_OFFICIAL = re.compile(r'(?:.*/)?ILSVRC2012_val_([0-9]{8})\.JPEG')
 _SHOWN = 5
+_TELLING = 3  # Fewer wrong labels may be anything.
+_MOST_SHIFTED = 3  # Lines.
 
 
 class WrongLabelsError(labels_lib.LabelError):
@@ -70,11 +72,14 @@ def true_label_file() -> labels_lib.Labels:
   )
 
 
-def check_labels(labels: labels_lib.Labels) -> None:
+def check_labels(
+  labels: labels_lib.Labels, *, unless: str = 'check_labels=False in the config'
+) -> None:
   """Compares the labels of official names with the true ones.
 
   Args:
     labels: What is to be used; other names than the official ones pass.
+    unless: What to say to go without this check, for the message.
 
   Raises:
     WrongLabelsError: if one differs; says how many, shows the first few, and
@@ -102,10 +107,7 @@ def check_labels(labels: labels_lib.Labels) -> None:
     lines.append(f'  … and {len(wrong) - _SHOWN:,} more')
   if cause := _cause(labels, official, wrong):
     lines.append(f'Cause: {cause}.')
-  lines.append(
-    'Leave the label file out to use the true labels, or say '
-    'check_labels=False in the config if you mean these.'
-  )
+  lines.append(f'Use the true labels, or say {unless} if you mean these.')
   raise WrongLabelsError('\n'.join(lines))
 
 
@@ -122,7 +124,7 @@ def _cause(
     cut = str(labels.labels[last])
     if str(last_true).startswith(cut):
       return 'the file is cut within its last number'
-  if len(official) < 3 or len(wrong) < 3:
+  if len(wrong) < _TELLING:
     return ''
   if all(f == t + 1 for f, t in zip(found, true, strict=True)):
     return (
@@ -134,18 +136,13 @@ def _cause(
       'the classes are numbered in another order, as ILSVRC2012_ID in the '
       'ILSVRC devkit does (1..1000), not by sorted WordNet id'
     )
-  for shift in (1, -1, 2, -2):
-    if _shifted(found, shift) == _shifted(true, -shift):
-      return f'the labels are shifted against the names by {abs(shift)} line(s)'
-  if found == sorted(found):
+  if sorted(found) == sorted(true) and found == sorted(found):
     return 'the labels are sorted, without their names'
+  if shift := _shift(found, true):
+    return f'from {labels.where(wrong[0][0])} on, each label stands {shift}'
   if sorted(found) == sorted(true):
     return 'names and labels are in different orders, as if one were sorted'
   return ''
-
-
-def _shifted(values: Sequence[int], by: int) -> Sequence[int]:
-  return values[by:] if by > 0 else values[:by]
 
 
 def _is_renumbering(found: Sequence[int], true: Sequence[int]) -> bool:
@@ -154,6 +151,19 @@ def _is_renumbering(found: Sequence[int], true: Sequence[int]) -> bool:
   classes = len(set(true))
   # With hardly more images than classes any labels look like a renumbering.
   return len(pairs) == classes == len(set(found)) and len(found) >= 2 * classes
+
+
+def _shift(found: Sequence[int], true: Sequence[int]) -> str:
+  """Says by how many lines labels are off, from the first wrong one on."""
+  pairs = enumerate(zip(found, true, strict=True))
+  start = next(i for i, (f, t) in pairs if f != t)
+  found, true = found[start:], true[start:]
+  for lines in range(1, min(_MOST_SHIFTED, len(found) - _TELLING) + 1):
+    if found[lines:] == true[:-lines]:
+      return f'{lines} line(s) too late'
+    if found[:-lines] == true[lines:]:
+      return f'{lines} line(s) too early'
+  return ''
 
 
 def _shipped(name: str) -> list[str]:

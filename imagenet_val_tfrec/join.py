@@ -12,11 +12,10 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 
-from imagenet_val_tfrec import errors, sources
+from imagenet_val_tfrec import errors, jpeg, matching, sources
 from imagenet_val_tfrec import labels as labels_lib
 
 _CHUNK = 1 << 14
-_NOT_IMAGES = ('.txt', '.csv', '.tsv', '.json', '.md', '.tar')
 
 
 class JoinError(errors.InputError):
@@ -70,148 +69,50 @@ class Examples:
 
 
 def locate(
-  labels: labels_lib.Labels, source: sources.ImageSource, *, limit: int = 0
+  labels: labels_lib.Labels,
+  source: sources.ImageSource,
+  *,
+  limit: int = 0,
+  max_pixels: int = jpeg.MAX_PIXELS,
 ) -> Examples:
   """Finds every labelled image in the source, by name.
 
-  A name is looked for as a path in the source, then below any folder of it:
-  `a.jpg` is found as `a.jpg` or `val/n01440764/a.jpg`, the nearest to the top
-  first.
+  A file is the image of the label that is its path, or the end of its path:
+  `a.jpg` is found as `a.jpg` or as `val/n01440764/a.jpg`. If several labels
+  are, the longest one is meant; if several files are for one label, the one
+  below the fewest folders is. Absolute paths and `..` are never matched.
 
   Args:
     labels: What to find.
     source: Where.
     limit: Only the first that many labels (0: all).
+    max_pixels: Most pixels of an image. Its file may have a byte for each, or
+      100 MB if that is more.
 
   Returns:
     Where each image is.
 
   Raises:
-    JoinError: if an image is missing, is there twice, or is no plain file.
+    JoinError: if an image is missing, is there twice, is no plain file, or is
+      too large to be an image.
   """
   everything = len(labels)
   labels = labels.head(limit)
-  join = _Join(labels)
-  left_out: list[str] = []
-  num_left_out = 0
+  matches = matching.Matches(labels, max(max_pixels, jpeg.MAX_PIXELS))
+  left_out = matching.LeftOut()
   for entry in source.entries():
-    if not join.place(entry) and _looks_like_image(entry):
-      num_left_out += 1
-      if len(left_out) < 4:
-        left_out.append(entry.path)
-  join.check(source, left_out)
-  if num_left_out and len(labels) == everything:
-    warnings.warn(
-      f'{source.path}: {num_left_out:,} images are left out, as no line of '
-      f'{labels.path} names them: {errors.some(left_out)}',
-      stacklevel=2,
-    )
+    if not matches.place(entry):
+      left_out.add(entry)
+  if problems := matches.problems(source.path, left_out.hint()):
+    raise JoinError(problems)
+  if len(labels) == everything and (warning := left_out.warning(labels.path)):
+    warnings.warn(f'{source.path}: {warning}', stacklevel=2)
   return Examples(
     labels=labels,
     source=source,
-    folders=list(join.folders),
-    folder_ids=join.folder_ids,
-    offsets=join.offsets,
-    sizes=join.sizes,
-    mtimes=join.mtimes,
+    folders=list(matches.folders),
+    folder_ids=matches.folder_ids,
+    offsets=matches.offsets,
+    sizes=matches.sizes,
+    mtimes=matches.mtimes,
   )
-
-
-def _looks_like_image(entry: sources.Entry) -> bool:
-  name = entry.path.rpartition('/')[2]
-  return not (
-    entry.problem or name.startswith('.') or name.endswith(_NOT_IMAGES)
-  )
-
-
-class _Join:
-  """Puts entries of a source into the slots of their labels."""
-
-  def __init__(self, labels: labels_lib.Labels):
-    size = len(labels)
-    self._labels = labels
-    self._nested = any('/' in name for name in labels.names)
-    self._index: dict[str, int] = {}
-    self._next = 0
-    self._depths = array.array('h', [-1]) * size
-    self._problems: list[str] = []
-    self.folders: dict[str, int] = {}
-    self.folder_ids = array.array('i', [0]) * size
-    self.offsets = array.array('q', [0]) * size
-    self.sizes = array.array('q', [0]) * size
-    self.mtimes = array.array('q', [0]) * size
-
-  def place(self, entry: sources.Entry) -> bool:
-    """Puts the entry in its slot; False if no label names it."""
-    slot, folder = self._find(entry.path)
-    if slot < 0:
-      return False
-    depth = folder.count('/')
-    if self._depths[slot] == depth:
-      other = list(self.folders)[self.folder_ids[slot]] + self._name(slot)
-      self._problems.append(
-        f'{self._labels.where(slot)}: {self._name(slot)!r} is there twice, as '
-        f'{other!r} and {entry.path!r}'
-      )
-    elif self._depths[slot] < 0 or depth < self._depths[slot]:
-      if entry.problem:
-        self._problems.append(
-          f'{self._labels.where(slot)}: {entry.path!r} is {entry.problem}, '
-          'expected a file'
-        )
-      self._depths[slot] = depth
-      self.folder_ids[slot] = self.folders.setdefault(folder, len(self.folders))
-      self.offsets[slot] = entry.offset
-      self.sizes[slot] = entry.size
-      self.mtimes[slot] = entry.mtime_ns
-    return True
-
-  def check(self, source: sources.ImageSource, left_out: Sequence[str]) -> None:
-    """Raises JoinError if a slot is empty or was filled wrongly."""
-    missing = [
-      f'{self._labels.where(i)}: {self._name(i)!r}'
-      for i, depth in enumerate(self._depths)
-      if depth < 0
-    ]
-    if missing:
-      hint = (
-        f'Its files without a label: {errors.some(left_out)}.'
-        if left_out
-        else 'It has no files without a label.'
-      )
-      raise JoinError(
-        errors.offenders(
-          f'labelled images are missing from {source.path}', missing, hint
-        )
-      )
-    if self._problems:
-      raise JoinError(
-        errors.offenders(
-          f'labelled images cannot be used in {source.path}', self._problems
-        )
-      )
-
-  def _name(self, slot: int) -> str:
-    return self._labels.names[slot]
-
-  def _find(self, path: str) -> tuple[int, str]:
-    """Returns the slot (-1: none) and the folder before the label's name."""
-    if not self._index:
-      # While the source stands in the labels' order, no dict is needed.
-      folder, slash, name = path.rpartition('/')
-      if (
-        not self._nested
-        and self._next < len(self._labels)
-        and name == self._name(self._next)
-      ):
-        self._next += 1
-        return self._next - 1, folder + slash
-      self._index = {name: i for i, name in enumerate(self._labels.names)}
-    start = 0
-    while True:
-      slot = self._index.get(path[start:] if start else path, -1)
-      if slot >= 0:
-        return slot, path[:start]
-      start = path.find('/', start) + 1
-      if not start:
-        return -1, ''

@@ -1,23 +1,41 @@
 """The JPEG header: what a picture's size is, or why it is not usable.
 
-Markers and fields are those of ITU-T T.81 (ISO/IEC 10918-1), annex B.
+Markers and fields are those of ITU-T T.81 (ISO/IEC 10918-1), annex B. What
+that leaves open is read as libjpeg-turbo reads it (`jdmarker.c`), by which
+TensorFlow decodes: stray bytes between two segments are passed over, and a
+segment whose length is too small to count itself is empty.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+import struct
 
 MAX_PIXELS = 100_000_000
 
-_SOI = b'\xff\xd8'
-_EOI = b'\xff\xd9'
+_START = b'\xff\xd8\xff'
+_END = b'\xff\xd9'
+_SEGMENT = struct.Struct('>BBH')  # 0xFF, marker, length.
+_FRAME = struct.Struct('>BHHB')  # Precision, height, width, components.
+_ADOBE_SIZE = 14
+_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg.
+
+_MARKER = re.compile(rb'\xff[\x01-\xfe]')
+_NO_MARKER = (0x00, 0xFF)
 _SOS = 0xDA
 _APP14 = 0xEE
+# TEM and RST, which have no segment.
 _STANDALONE = frozenset([0x01, *range(0xD0, 0xD8)])
-# Start-of-frame markers: C4, C8 and CC of that range mean other things.
-_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_BASELINE_OR_PROGRESSIVE = frozenset([0xC0, 0xC1, 0xC2, 0xC9, 0xCA])
+# APP, COM and DNL, whose contents are passed over.
+_COMMENTS = frozenset([*range(0xE0, 0xF0), 0xFE, 0xDC])
+# Start of frame: C4, C8 and CC of that range mean other things.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# And DHT, DAC, DQT, DRI and SOS.
+_SEGMENTS = _COMMENTS | _FRAMES | {0xC4, 0xCC, 0xDB, 0xDD, _SOS}
+# Baseline, extended and progressive; the latter two arithmetic too.
+_DECODED = frozenset([0xC0, 0xC1, 0xC2, 0xC9, 0xCA])
+_SAMPLINGS = frozenset(16 * h + v for h in range(1, 5) for v in range(1, 5))
 
 _KINDS = (
   (b'\x89PNG', 'a PNG image'),
@@ -27,12 +45,14 @@ _KINDS = (
   (b'MM\0*', 'a TIFF image'),
   (b'\0\0\0\x0cjP', 'a JPEG 2000 image'),
   (b'\xff\x0a', 'a JPEG XL image'),
+  (b'\xff\xd8', 'bytes that only begin like one'),
   (b'%PDF', 'a PDF document'),
-  (b'\x1f\x8b', 'gzip-compressed'),
+  (b'\x1f\x8b', 'gzip-compressed data'),
   (b'PK\x03\x04', 'a zip archive'),
   (b'version https://git-lfs', 'a Git LFS pointer (run: git lfs pull)'),
 )
 _HTML = re.compile(rb'\s*<(!doctype|html|\?xml|svg|head)', re.IGNORECASE)
+_HEIF = re.compile(rb'(?s).{4}ftyp(avif|avis|hei[cmsx]|hev[cmsx]|mif1|msf1)')
 
 
 class JpegError(ValueError):
@@ -44,8 +64,8 @@ class JpegShape:
   """A picture's shape, as its JPEG header gives it.
 
   Attributes:
-    height: In pixels, 1 or more.
-    width: In pixels, 1 or more.
+    height: In pixels, 1 to 65,500.
+    width: In pixels, 1 to 65,500.
     chans: Colour components: 1 (gray), 3 (colour) or 4 (CMYK).
   """
 
@@ -68,32 +88,38 @@ def read_shape(data: bytes, *, max_pixels: int = MAX_PIXELS) -> JpegShape:
     JpegError: if it is no JPEG, is cut, or is of a kind that TensorFlow does
       not decode.
   """
-  if not data.startswith(_SOI):
+  if not data.startswith(_START):
     raise JpegError(f'not a JPEG but {_kind_of(data)}')
   shape = None
   adobe = False
   position, size = 2, len(data)
   while True:
-    if data[position : position + 1] != b'\xff':
-      raise JpegError(_broken(position, size))
-    while position < size and data[position] == 0xFF:  # Fill bytes.
-      position += 1
-    if position + 2 >= size:
-      raise JpegError(_broken(position, size))
-    marker = data[position]
-    position += 1
-    if marker in _STANDALONE:
+    if position + 4 > size:
+      raise JpegError(_broken('is cut', position, size))
+    first, marker, length = _SEGMENT.unpack_from(data, position)
+    if first != 0xFF or marker in _NO_MARKER:  # Fill bytes or stray ones.
+      found = _MARKER.search(data, position)
+      position = found.start() if found else size
       continue
-    length = data[position] << 8 | data[position + 1]
-    if marker == 0xD9 or length < 2 or position + length > size:
-      raise JpegError(_broken(position, size))
-    if marker in _SOF:
+    if marker in _STANDALONE:
+      position += 2
+      continue
+    if marker not in _SEGMENTS:
+      raise JpegError(_broken(f'has a stray FF {marker:02X}', position, size))
+    if length < 2 and marker in _COMMENTS:
+      length = 2
+    start, end = position + 4, position + 2 + length
+    if end > size:
+      raise JpegError(_broken('is cut', position, size))
+    if length < 2:
+      raise JpegError(_broken('has an impossible length', position, size))
+    if marker in _FRAMES:
       if shape is not None:
         raise JpegError('a JPEG with two image headers')
-      shape = _frame(marker, data[position : position + length], max_pixels)
-    elif marker == _APP14 and data.startswith(b'Adobe', position + 2):
-      adobe = True
-    position += length
+      shape = _read_frame(marker, data[start:end], max_pixels)
+    elif marker == _APP14 and length >= _ADOBE_SIZE:
+      adobe = adobe or data.startswith(b'Adobe', start)
+    position = end
     if marker == _SOS:
       break
   if shape is None:
@@ -104,28 +130,32 @@ def read_shape(data: bytes, *, max_pixels: int = MAX_PIXELS) -> JpegShape:
     )
   # The end stands at the end, or bytes follow it. Before it, coded data cannot
   # hold it, so looking from behind finds it at once.
-  if not data.endswith(_EOI) and data.rfind(_EOI, position) < 0:
+  if not data.endswith(_END) and data.rfind(_END, position) < 0:
     raise JpegError('a JPEG that is cut: its end-of-image marker is missing')
   return shape
 
 
-def _frame(marker: int, segment: bytes, max_pixels: int) -> JpegShape:
-  """Reads a start-of-frame segment: length, precision, size, components."""
-  if len(segment) < 8:
-    raise JpegError('a JPEG with a broken image header')
-  precision, chans = segment[2], segment[7]
-  height = segment[3] << 8 | segment[4]
-  width = segment[5] << 8 | segment[6]
-  if marker not in _BASELINE_OR_PROGRESSIVE:
+def _read_frame(marker: int, segment: bytes, max_pixels: int) -> JpegShape:
+  """Reads a start-of-frame segment, from behind its length."""
+  if marker not in _DECODED:
     raise JpegError('a lossless or hierarchical JPEG, which is not supported')
+  if len(segment) < _FRAME.size:
+    raise JpegError('a JPEG with a broken image header')
+  precision, height, width, chans = _FRAME.unpack_from(segment)
   if precision != 8:
     raise JpegError(f'a JPEG with {precision} bits a sample, expected 8')
   if chans not in (1, 3, 4):
     raise JpegError(f'a JPEG with {chans} components, expected 1, 3 or 4')
-  if len(segment) != 8 + 3 * chans:
+  # Of each component: identifier, sampling factors, quantisation table.
+  samplings = segment[_FRAME.size + 1 :: 3]
+  if len(segment) != _FRAME.size + 3 * chans or not _SAMPLINGS.issuperset(
+    samplings
+  ):
     raise JpegError('a JPEG with a broken image header')
-  if not height or not width:
-    raise JpegError(f'a JPEG of {height}×{width} pixels')
+  if not 1 <= height <= _MAX_SIDE or not 1 <= width <= _MAX_SIDE:
+    raise JpegError(
+      f'a JPEG of {height}×{width} pixels, expected sides of 1 to {_MAX_SIDE:,}'
+    )
   if height * width > max_pixels:
     raise JpegError(
       f'a JPEG that promises {height}×{width} pixels, more than the limit of '
@@ -134,25 +164,26 @@ def _frame(marker: int, segment: bytes, max_pixels: int) -> JpegShape:
   return JpegShape(height, width, chans)
 
 
-def _broken(position: int, size: int) -> str:
-  return (
-    f'a JPEG whose header is cut or broken at byte {position:,} of {size:,}'
-  )
+def _broken(what: str, position: int, size: int) -> str:
+  return f'a JPEG whose header {what} at byte {position:,} of {size:,}'
 
 
 def _kind_of(data: bytes) -> str:
   """Says in words what the bytes are that should have been a JPEG."""
+  start = data[:256]
   if not data:
     return 'an empty file'
   for magic, kind in _KINDS:
-    if data.startswith(magic):
+    if start.startswith(magic):
       return kind
-  if data.startswith(b'RIFF') and data[8:12] == b'WEBP':
+  if start.startswith(b'RIFF') and start[8:12] == b'WEBP':
     return 'a WebP image'
-  if data[4:12] in (b'ftypavif', b'ftypheic', b'ftypmif1'):
+  if _HEIF.match(start):
     return 'an AVIF or HEIC image'
-  if _HTML.match(data[:256]):
+  if _HTML.match(start):
     return 'an HTML or XML page'
   if not data.strip(b'\0'):
     return 'zero bytes only'
+  if start.isascii() and start.decode('ascii').replace('\n', ' ').isprintable():
+    return 'plain text'
   return 'something else'

@@ -9,26 +9,15 @@ import array
 import dataclasses
 import hashlib
 import itertools
-import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import IO
 
-from imagenet_val_tfrec import errors, storage
+from imagenet_val_tfrec import errors, label_lines, storage
 
-_MAX_LABEL = 2**31 - 1
-_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
-_EXPECTED = 'expected one "NAME LABEL" a line, e.g. "rose_01.jpg 3"'
-
-# What people pass for a label file by mistake, by its first bytes.
-_MISTAKEN = (
-  (b'\x1f\x8b', 'is gzip-compressed; unpack it first: gunzip -k FILE'),
-  (b'PK\x03\x04', 'is a zip archive; unpack it first: unzip FILE'),
-  (b'\xff\xfe', 'is UTF-16 text; convert it: iconv -f UTF-16 -t UTF-8'),
-  (b'\xfe\xff', 'is UTF-16 text; convert it: iconv -f UTF-16 -t UTF-8'),
-  (b'{', 'is JSON; write it out as lines of "NAME LABEL"'),
-  (b'[', 'is JSON; write it out as lines of "NAME LABEL"'),
-  (b'\xff\xd8\xff', 'is a JPEG image, not a label file'),
-)
+_BOM = b'\xef\xbb\xbf'
+_EXPECTED = label_lines.EXPECTED
+_LONGEST_LINE = 1 << 16
 
 
 class LabelError(errors.InputError):
@@ -118,21 +107,20 @@ def read_labels(path: str) -> Labels:
     LabelError: if a line is not as expected, or a name stands twice.
     FileNotFoundError: if there is no such file.
   """
-  return parse_labels(storage.read_lines(path), path=path)
+  with storage.open_file(path) as file:
+    return parse_labels(file, path=path)
 
 
-def parse_labels(lines: Iterable[bytes], *, path: str) -> Labels:
-  """As `read_labels`, from the file's lines (with their line ends)."""
-  return _parse(lines, path, _fields)
+def parse_labels(file: IO[bytes], *, path: str) -> Labels:
+  """As `read_labels`, from an open file; `path` is for messages."""
+  return _parse(file, path, label_lines.read_line)
 
 
-def parse_kaggle(
-  lines: Iterable[bytes], *, path: str, wnids: Sequence[str]
-) -> Labels:
+def parse_kaggle(file: IO[bytes], *, path: str, wnids: Sequence[str]) -> Labels:
   """Reads Kaggle's `LOC_val_solution.csv`.
 
   Args:
-    lines: `ImageId,PredictionString`, then lines such as
+    file: Open; `ImageId,PredictionString`, then lines such as
       `ILSVRC2012_val_00000001,n01751748 111 108 441 193`: the class of the
       first box is the label.
     path: Of the file, for messages.
@@ -144,50 +132,44 @@ def parse_kaggle(
   Raises:
     LabelError: as `read_labels`.
   """
-  index = {wnid: i for i, wnid in enumerate(wnids)}
-
-  def fields(line: str) -> tuple[str, int] | str | None:
-    if line in ('', 'ImageId,PredictionString'):
-      return None
-    name, _, boxes = line.partition(',')
-    wnid = boxes.partition(' ')[0]
-    if wnid not in index:
-      return f'found {line[:60]!r}, expected "NAME,nXXXXXXXX x y x y …"'
-    return f'{name}.JPEG', index[wnid]
-
-  return _parse(lines, path, fields)
+  classes = {wnid: label for label, wnid in enumerate(wnids)}
+  return _parse(
+    file, path, lambda line: label_lines.read_kaggle_line(line, classes)
+  )
 
 
 def _parse(
-  lines: Iterable[bytes],
+  file: IO[bytes],
   path: str,
-  fields: Callable[[str], tuple[str, int] | str | None],
+  read_line: Callable[[str], label_lines.Reading],
 ) -> Labels:
-  """Reads lines by `fields`: name and label, a complaint, or None to skip."""
   names: list[str] = []
   labels, numbers = array.array('i'), array.array('i')
-  problems: list[str] = []
+  problems = errors.Offenders()
   sha256 = hashlib.sha256()
   raw = b'\n'
+  lines = iter(lambda: file.readline(_LONGEST_LINE), b'')
   for number, raw in enumerate(lines, 1):
     sha256.update(raw)
-    if number == 1:
-      _refuse_mistaken(raw, path)
-      raw = raw.removeprefix(b'\xef\xbb\xbf')
+    text = raw.removeprefix(_BOM) if number == 1 else raw
+    if number == 1 and (what := label_lines.mistaken(text)):
+      raise LabelError(f'{path}: {what}')
+    if len(text) >= _LONGEST_LINE:
+      raise LabelError(f'{path}:{number}: a line without end; {_EXPECTED}')
     try:
-      found = fields(raw.decode('utf-8').rstrip('\r\n'))
+      found = read_line(text.decode('utf-8').rstrip('\r\n'))
     except UnicodeDecodeError as e:
       found = f'byte {e.start} is not UTF-8 text'
     if isinstance(found, str):
-      problems.append(f'{path}:{number}: {found}')
+      if number == 1 and text.startswith((b'{', b'[')):
+        raise LabelError(f'{path}: is JSON; write it out as lines: {_EXPECTED}')
+      problems.add(f'{path}:{number}: {found}')
     elif found is not None:
       names.append(found[0])
       labels.append(found[1])
       numbers.append(number)
   if problems:
-    raise LabelError(
-      errors.offenders('lines cannot be read', problems, _EXPECTED + '.')
-    )
+    raise LabelError(problems.message('lines cannot be read', f'{_EXPECTED}.'))
   if not names:
     raise LabelError(f'{path}: an empty file, no labels; {_EXPECTED}')
   result = Labels(
@@ -202,68 +184,6 @@ def _parse(
   return result
 
 
-def _refuse_mistaken(start: bytes, path: str) -> None:
-  for magic, what in _MISTAKEN:
-    if start.startswith(magic):
-      raise LabelError(f'{path}: {what}')
-
-
-def _fields(line: str) -> tuple[str, int] | str | None:
-  """Reads `NAME LABEL`; returns what is wrong with it as a string."""
-  parts = line.replace('\t', ' ').split(' ')
-  if len(parts) != 2 or not (parts[0] and parts[1]):
-    parts = [part for part in parts if part]
-    if not parts:
-      return None
-    if len(parts) != 2:
-      return _miscounted(parts)
-  name, label = parts
-  if not _is_number(label):
-    if _is_number(name):
-      return f'columns are swapped: found {line!r}'
-    return f'label of {name!r} is {label!r}, expected digits 0-9 only'
-  if len(label) > 10 or int(label) > _MAX_LABEL:
-    return f'label of {name!r} is out of range: {label[:20]}'
-  return _normalised(name, int(label))
-
-
-def _is_number(text: str) -> bool:
-  return text.isascii() and text.isdigit()
-
-
-def _miscounted(parts: Sequence[str]) -> str:
-  start = ' '.join(parts)[:60]
-  if len(parts) > 2:
-    hint = ''
-    if _is_number(parts[-1]):
-      hint = ' (names with spaces cannot be told apart: rename the file)'
-    return f'{len(parts)} columns, expected 2{hint}: found {start!r}'
-  if _is_number(start):
-    return (
-      f"only a number: found {start!r}. Bare ids, as in the ILSVRC devkit's "
-      'ground truth, have no names and are numbered otherwise; leave the '
-      'label file out to use the true labels'
-    )
-  if ',' in start:
-    return f'commas between the columns, expected a space: found {start!r}'
-  return f'no label: found {start!r} (is the file cut?)'
-
-
-def _normalised(name: str, label: int) -> tuple[str, int] | str:
-  if not (name.isascii() and name.isprintable()) and _CONTROL.search(name):
-    return f'control character in name {name!r}'
-  if name[0] == '/':
-    return f'absolute name {name!r}, expected one relative to the image folder'
-  if '/' in name:
-    folders = [part for part in name.split('/') if part not in ('', '.')]
-    if '..' in folders:
-      return f'".." in name {name!r}'
-    name = '/'.join(folders)
-  if name in ('', '.', '..'):
-    return f'{name!r} is not an image name'
-  return name, label
-
-
 def _refuse_twice(labels: Labels) -> None:
   """Raises LabelError if a name stands twice; warns if but for its case."""
   # Files in strict order, as the official ones, need no set of all names.
@@ -271,19 +191,19 @@ def _refuse_twice(labels: Labels) -> None:
   if all(a < b for a, b in itertools.pairwise(lowered)):
     return
   first: dict[str, int] = {}
-  found = [
+  found = errors.Offenders(
     f'{labels.where(i)}: {name!r}, as on line {labels.lines[first[name]]}'
     for i, name in enumerate(labels.names)
     if first.setdefault(name, i) != i
-  ]
+  )
   if found:
-    raise LabelError(
-      errors.offenders('names stand twice', found, 'Keep one of each.')
-    )
+    raise LabelError(found.message('names stand twice', 'Keep one of each.'))
   del first
-  if len({name.lower() for name in labels.names}) < len(labels):
+  alike = len(labels) - len({name.lower() for name in labels.names})
+  if alike:
     warnings.warn(
-      f'{labels.path}: some names differ only in upper and lower case; on a '
-      'disk that does not tell these apart they are one file',
+      f'{labels.path}: {alike:,} names differ from another one only in upper '
+      'and lower case; on a disk that does not tell these apart they are one '
+      'file',
       stacklevel=2,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from imagenet_val_tfrec import errors, jpeg, records, sources
+from imagenet_val_tfrec import decoding, errors, jpeg, records, sources
 from imagenet_val_tfrec import plan as plan_lib
 
 
@@ -49,7 +49,9 @@ def read_checked(shard: plan_lib.Shard) -> Iterator[records.Record | str]:
       try:
         image = reader.read(entry)
         shape = jpeg.read_shape(image, max_pixels=max_pixels)
-      except (sources.SourceError, jpeg.JpegError, PermissionError) as e:
+        if shard.checks.decode:
+          decoding.check_decodes(image, shape)
+      except (sources.SourceError, jpeg.JpegError) as e:
         yield f'{shard.where(i)}: {e}'
       else:
         yield records.Record(

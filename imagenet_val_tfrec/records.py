@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import struct
+from collections.abc import Iterator, Sequence
 
 import google_crc32c
 
@@ -33,6 +35,8 @@ _CRC = struct.Struct('<I')
 
 # Tags of the wire format: field number << 3 | 2 (length-delimited).
 _FIELD_1, _FIELD_2, _FIELD_3 = b'\x0a', b'\x12', b'\x1a'
+# Field numbers of Feature.
+_BYTES_LIST, _INT64_LIST = 1, 3
 _IMAGE_KEY = b'\x0a\x05image\x12'
 _INTEGERS = ('chans', 'height', 'label', 'width')
 
@@ -153,11 +157,11 @@ def _parse(view: memoryview) -> Record:
   image = None
   for features in wire.fields(view, 1):
     for entry in wire.fields(features, 1):
-      for key in map(bytes, wire.fields(entry, 1)):
-        if key == b'image':
-          image = _single_bytes(entry)
-        elif (name := key.decode('utf-8', 'replace')) in _INTEGERS:
-          integers[name] = _single_integer(name, entry)
+      name = bytes(_only(entry, 1, 'key')).decode('utf-8', 'replace')
+      if name == 'image':
+        image = _single_bytes(entry)
+      elif name in _INTEGERS:
+        integers[name] = _single_integer(name, entry)
   missing = [name for name in _INTEGERS if name not in integers]
   if image is None or missing:
     missing += ['image'] * (image is None)
@@ -185,30 +189,49 @@ def _integer(key: str, value: int) -> bytes:
 
 
 def _single_bytes(entry: memoryview) -> bytes:
-  values = [
-    value
-    for feature in wire.fields(entry, 2)
-    for bytes_list in wire.fields(feature, 1)
-    for value in wire.fields(bytes_list, 1)
-  ]
-  if len(values) != 1:
-    raise RecordError(f"field 'image' holds {len(values)} values, expected 1")
-  return bytes(values[0])
+  return bytes(_only(_values(entry, 'image', _BYTES_LIST), 1, 'image'))
 
 
 def _single_integer(name: str, entry: memoryview) -> int:
-  values: list[int] = []
-  for feature in wire.fields(entry, 2):
-    for int64_list in wire.fields(feature, 3):
-      for field, value in wire.split(int64_list):
-        if field == 1 and isinstance(value, int):
-          values.append(value)
-        elif field == 1 and isinstance(value, memoryview):
-          position = 0
-          while position < len(value):
-            number, position = wire.read_varint(value, position)
-            values.append(number)
+  int64_list = _values(entry, name, _INT64_LIST)
+  values = list(itertools.islice(_integers(int64_list), 2))
   if len(values) != 1:
-    raise RecordError(f'field {name!r} holds {len(values)} values, expected 1')
+    raise _not_one(name, values)
   # Two's complement, as int64 goes on the wire.
   return values[0] - (1 << 64 if values[0] >> 63 else 0)
+
+
+def _integers(int64_list: memoryview) -> Iterator[int]:
+  """Yields the values of an Int64List, packed or not."""
+  for field, value in wire.split(int64_list):
+    if field == 1 and isinstance(value, int):
+      yield value
+    elif field == 1 and isinstance(value, memoryview):
+      position = 0
+      while position < len(value):
+        number, position = wire.read_varint(value, position)
+        yield number
+
+
+def _values(entry: memoryview, name: str, kind: int) -> memoryview:
+  """Returns the list of values in a feature, which is of that kind."""
+  feature = list(itertools.islice(wire.split(_only(entry, 2, name)), 2))
+  if len(feature) == 1:
+    field, values = feature[0]
+    if field == kind and isinstance(values, memoryview):
+      return values
+  expected = 'bytes' if kind == _BYTES_LIST else 'integers'
+  raise RecordError(f'field {name!r} holds no {expected}')
+
+
+def _only(message: memoryview, number: int, name: str) -> memoryview:
+  """Returns the field of that number, which is there once."""
+  found = list(itertools.islice(wire.fields(message, number), 2))
+  if len(found) != 1:
+    raise _not_one(name, found)
+  return found[0]
+
+
+def _not_one(name: str, found: Sequence[object]) -> RecordError:
+  many = 'several values' if found else 'no value'
+  return RecordError(f'field {name!r} holds {many}, expected one')

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import stat
-import warnings
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple, Protocol
 
-from etils import epath
+from imagenet_val_tfrec import errors, folders, names, storage, tar_index
 
-from imagenet_val_tfrec import errors, storage, tar_index
+# Troubles that are not the image's own, so that the next one would have them.
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class SourceError(errors.InputError):
@@ -67,7 +68,7 @@ class ImageSource(Protocol):
     """Where it is."""
 
   def entries(self) -> Iterator[Entry]:
-    """Yields every file once, in an order that is always the same."""
+    """Yields every file once, in any order."""
 
   def open(self) -> contextlib.AbstractContextManager[Reader]:
     """Opens the source to read images."""
@@ -81,15 +82,22 @@ def open_source(path: str) -> ImageSource:
 
   Raises:
     FileNotFoundError: if nothing is there.
+    SourceError: if what is there is neither folder nor file.
   """
   path = os.path.expanduser(path)
   if storage.is_folder(path):
     return FolderSource(path)
-  if storage.exists(path):
-    return TarSource(path)
-  raise FileNotFoundError(
-    f'{path}: no such folder or tar; expected the images there'
-  )
+  if not storage.exists(path):
+    raise FileNotFoundError(
+      f'{path}: no such folder or tar; expected the images there'
+    )
+  if not storage.is_remote(path):
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):  # To open a device may do harm.
+      raise SourceError(
+        f'{path}: {storage.kind_of(mode)}, expected a folder or a tar'
+      )
+  return TarSource(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +108,9 @@ class FolderSource:
   kind: ClassVar[str] = 'folder'
 
   def entries(self) -> Iterator[Entry]:
-    """Yields every file, by name, those of a folder before its subfolders'."""
-    if storage.is_remote(self.path):
-      yield from _remote_entries(epath.Path(self.path), '')
-    else:
-      yield from _local_entries(self.path)
+    """Yields every file, those of a folder before its subfolders'."""
+    for file in folders.walk(self.path):
+      yield Entry(file.path, 0, file.size, file.mtime_ns, file.problem)
 
   @contextlib.contextmanager
   def open(self) -> Iterator[Reader]:
@@ -128,7 +134,7 @@ class TarSource:
     with storage.open_random(self.path) as file:
       for member in tar_index.read_index(file, self.path):
         yield Entry(
-          member.name.removeprefix('./'),
+          names.normalise(member.name),
           member.offset,
           member.size,
           file.mtime_ns,
@@ -137,9 +143,15 @@ class TarSource:
 
   @contextlib.contextmanager
   def open(self) -> Iterator[Reader]:
-    """Opens the tar."""
+    """Opens the tar.
+
+    Raises:
+      SourceError: when it is closed, if the tar was changed meanwhile.
+    """
     with storage.open_random(self.path) as file:
       yield _TarReader(self.path, file)
+      if _changed(self.path, file):
+        raise SourceError(f'{self.path} changed while it was read; build again')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,10 +165,14 @@ class _FolderReader:
         if (file.size, file.mtime_ns) != (entry.size, entry.mtime_ns):
           raise SourceError('changed since the build began; build again')
         data = file.read(entry.size, 0)
+        if len(data) != entry.size or _changed(path, file):
+          raise SourceError('changed while it was read; build again')
     except FileNotFoundError as e:
       raise SourceError('vanished since the build began') from e
-    if len(data) != entry.size:
-      raise SourceError('changed while it was read; build again')
+    except OSError as e:
+      if e.errno in _OUT_OF_RESOURCES:
+        raise
+      raise SourceError(f'cannot be read: {e.strerror or e}') from e
     return data
 
 
@@ -172,58 +188,9 @@ class _TarReader:
     return data
 
 
-def _local_entries(root: str) -> Iterator[Entry]:
-  """Walks a folder of this machine; follows links, but no folder twice."""
-  outside: list[str] = []
-  real_root = os.path.realpath(root)
-  seen: set[tuple[int, int]] = set()
-  todo = ['']
-  while todo:
-    below = todo.pop(0)
-    folder = os.path.join(root, below)
-    status = os.stat(folder)
-    if (status.st_dev, status.st_ino) in seen:
-      continue
-    seen.add((status.st_dev, status.st_ino))
-    with os.scandir(folder) as children:
-      found = sorted(children, key=lambda child: child.name)
-    for child in found:
-      path = f'{below}{child.name}'
-      try:
-        status = child.stat()
-      except OSError:  # A link that leads nowhere.
-        yield Entry(path, 0, 0, 0, 'a broken link')
-        continue
-      if child.is_symlink() and _leads_outside(child.path, real_root):
-        outside.append(path)
-      if stat.S_ISDIR(status.st_mode):
-        todo.append(f'{path}/')
-        continue
-      regular = stat.S_ISREG(status.st_mode)
-      problem = '' if regular else storage.kind_of(status.st_mode)
-      yield Entry(path, 0, status.st_size, status.st_mtime_ns, problem)
-  if outside:
-    warnings.warn(
-      f'{root}: {len(outside):,} links lead out of the folder and are '
-      f'followed: {errors.some(outside)}',
-      stacklevel=2,
-    )
-
-
-def _leads_outside(path: str, real_root: str) -> bool:
-  target = os.path.realpath(path)
-  return os.path.commonpath([target, real_root]) != real_root
-
-
-def _remote_entries(folder: epath.Path, below: str) -> Iterator[Entry]:
-  children = sorted(folder.iterdir(), key=lambda child: child.name)
-  folders = []
-  for child in children:
-    status = child.stat()
-    path = f'{below}{child.name}'
-    if status.is_directory:
-      folders.append((child, f'{path}/'))
-    else:
-      yield Entry(path, 0, status.length, int(status.mtime * 1e9), '')
-  for child, path in folders:
-    yield from _remote_entries(child, path)
+def _changed(path: str, file: storage.RandomReader) -> bool:
+  """Whether the file at `path` is no longer what was opened."""
+  if storage.is_remote(path):  # Objects are replaced there, never changed.
+    return False
+  status = os.stat(path)
+  return (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns)

@@ -7,6 +7,7 @@ GNU, as in `pax(1)` of POSIX.1-2017 and the GNU tar manual, "Basic Tar Format".
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import zlib
 from collections.abc import Iterator
 
@@ -15,7 +16,9 @@ from imagenet_val_tfrec import errors, storage
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
 _MAX_EXTENDED = 1 << 20  # Bytes of a pax or GNU long-name header.
-_REGULAR = b'0\0' + b'7'
+_MAX_DIGITS = 20
+_FILES = (b'0', b'\0', b'7')
+# What has a header only, whatever its size field says.
 _WITHOUT_DATA = {
   b'1': 'a hard link',
   b'2': 'a symbolic link',
@@ -24,12 +27,22 @@ _WITHOUT_DATA = {
   b'5': 'a folder',
   b'6': 'a FIFO',
 }
+# Headers that speak of the next member; 'X' is Solaris's 'x'.
+_GLOBAL, _LONG_NAME, _LONG_LINK = b'g', b'L', b'K'
+_EXTENDED = (b'x', b'X', _GLOBAL, _LONG_NAME, _LONG_LINK)
+_SPARSE = b'S'
+# Where a GNU sparse header, and a block that continues it, says that a block
+# follows that is not counted in the size.
+_SPARSE_GOES_ON, _BLOCK_GOES_ON = 482, 504
+
 _COMPRESSED = (
-  (b'\x1f\x8b', 'gzip', 'gunzip -k'),
-  (b'BZh', 'bzip2', 'bunzip2 -k'),
-  (b'\xfd7zXZ', 'xz', 'unxz -k'),
-  (b'\x28\xb5\x2f\xfd', 'zstd', 'unzstd -k'),
-  (b'PK\x03\x04', 'zip', 'unzip'),
+  (b'\x1f\x8b', 'gzip', 'gzip -dc {} > NEW.tar'),
+  (b'BZh', 'bzip2', 'bzip2 -dc {} > NEW.tar'),
+  (b'\xfd7zXZ', 'xz', 'xz -dc {} > NEW.tar'),
+  (b'\x28\xb5\x2f\xfd', 'zstd', 'zstd -dc {} > NEW.tar'),
+  (b'PK\x03\x04', 'zip', 'unzip {}'),
+  (b'7z\xbc\xaf', '7-zip', '7z x {}'),
+  (b'Rar!', 'RAR', 'unrar x {}'),
 )
 
 
@@ -73,34 +86,33 @@ def read_index(reader: storage.RandomReader, path: str) -> Iterator[Member]:
     block = reader.read(_BLOCK, position)
     if block == _ZEROS:
       if reader.read(_BLOCK, position + _BLOCK) != _ZEROS:
-        raise TarError(
-          _cut(path, position, 'its end is one zero block, not two')
-        )
+        raise _cut(path, position, 'its end is one zero block, not two')
       return
     if len(block) < _BLOCK:
       where = 'within a header' if block else 'before its end-of-archive blocks'
-      raise TarError(_cut(path, position, f'the file ends {where}'))
+      raise _cut(path, position, f'the file ends {where}')
     _check_sum(block, path, position)
     kind = block[156:157]
-    size = _size(block, pax, path, position)
     data = position + _BLOCK
-    if kind in _WITHOUT_DATA:
+    if kind in _EXTENDED:
+      size = _size(block, {}, path, position)
+    elif kind in _WITHOUT_DATA:
       size = 0
-    after = data + -(-size // _BLOCK) * _BLOCK
-    if data + size > reader.size:
-      raise TarError(
-        _cut(path, position, f'a member promises {size:,} bytes of data')
-      )
-    if kind in b'xgLK':
-      extended = _extended(reader, kind, data, size, path, position)
-      (pax_global if kind == b'g' else pax).update(extended)
     else:
-      names = pax_global | pax
-      yield Member(
-        names.get('path') or _name(block), data, size, _problem(kind, names)
-      )
+      size = _size(block, pax, path, position)
+      if kind == _SPARSE:
+        data = _after_sparse_map(reader, block, data)
+    if data + size > reader.size:
+      raise _cut(path, position, f'a member promises {size:,} bytes of data')
+    if kind in _EXTENDED:
+      found = _extended(reader, kind, data, size, path, position)
+      (pax_global if kind == _GLOBAL else pax).update(found)
+    else:
+      known = pax_global | pax if pax_global else pax
+      name = known.get('path') or _name(block)
+      yield Member(name, data, size, _problem(kind, name, known))
       pax = {}
-    position = after
+    position = data + -(-size // _BLOCK) * _BLOCK
 
 
 def _refuse_compressed(reader: storage.RandomReader, path: str) -> None:
@@ -111,14 +123,23 @@ def _refuse_compressed(reader: storage.RandomReader, path: str) -> None:
     if start.startswith(magic):
       raise TarError(
         f'{path}: compressed with {name}, so its images cannot be read in '
-        f'place. Unpack it first: {command} {path}'
+        f'place. Unpack it first: {command.format(shlex.quote(path))}'
       )
 
 
-def _cut(path: str, position: int, how: str) -> str:
-  return (
+def _cut(path: str, position: int, how: str) -> TarError:
+  return TarError(
     f'{path}: the tar is cut: {how} (header at byte {position:,}). Copy or '
     'download it again'
+  )
+
+
+def _damaged(path: str, position: int, how: str) -> TarError:
+  if position == 0:
+    return TarError(f'{path}: not a tar: its first header {how}')
+  return TarError(
+    f'{path}: the tar is damaged: the header at byte {position:,} {how}. Copy '
+    'or download it again'
   )
 
 
@@ -127,50 +148,64 @@ def _check_sum(block: bytes, path: str, position: int) -> None:
   # as fast as sum(). The field itself counts as eight spaces.
   field = block[148:156]
   total = (zlib.adler32(block) & 0xFFFF) - 1 - sum(field) + 8 * 32
+  stored = _octal(field)
+  if stored is None or (stored - total) % 65521:
+    raise _damaged(path, position, 'does not match its checksum')
+
+
+def _octal(field: bytes) -> int | None:
+  """Returns the number in a field of octal digits, None if it holds none."""
+  digits = field.partition(b'\0')[0].strip(b' ') or b'0'
   try:
-    stored = int(field.strip(b' \0') or b'0', 8)
-  except ValueError:
-    stored = -1
-  if stored < 0 or (stored - total) % 65521:
-    if position == 0:
-      raise TarError(f'{path}: not a tar (the first header has no checksum)')
-    raise TarError(
-      f'{path}: the tar is damaged: the header at byte {position:,} does not '
-      'match its checksum. Copy or download it again'
-    )
+    return int(digits, 8) if digits.isdigit() else None
+  except ValueError:  # An 8 or a 9.
+    return None
 
 
 def _size(block: bytes, pax: dict[str, str], path: str, position: int) -> int:
+  """Returns how many bytes of data follow a header."""
   if 'size' in pax:
-    text: bytes = pax['size'].encode()
-    base = 10
-  elif block[124] & 0x80:  # GNU: a binary number.
+    return int(pax['size'])
+  if block[124] & 0x80:  # GNU: a binary number.
     return int.from_bytes(block[125:136], 'big')
-  else:
-    text, base = block[124:136].strip(b' \0') or b'0', 8
-  if not text.isdigit():
-    raise TarError(
-      f'{path}: the tar is damaged: the header at byte {position:,} holds no '
-      'size'
-    )
-  return int(text, base)
+  size = _octal(block[124:136])
+  if size is None:
+    raise _damaged(path, position, 'holds no size')
+  return size
 
 
 def _name(block: bytes) -> str:
   name = block[:100].partition(b'\0')[0]
   if block[257:263] == b'ustar\0' and block[345]:
     name = block[345:500].partition(b'\0')[0] + b'/' + name
-  return name.decode('utf-8', 'surrogateescape')
+  return _text(name)
 
 
-def _problem(kind: bytes, pax: dict[str, str]) -> str:
-  if kind == b'S' or any(key.startswith('GNU.sparse') for key in pax):
+def _text(raw: bytes) -> str:
+  return raw.decode('utf-8', 'surrogateescape')
+
+
+def _problem(kind: bytes, name: str, pax: dict[str, str]) -> str:
+  if kind == _SPARSE or 'sparse' in pax:
     return 'a sparse file'
   if kind in _WITHOUT_DATA:
     return _WITHOUT_DATA[kind]
-  if kind not in (b'0', b'\0', b'7'):
+  if name.endswith('/'):  # So the oldest tars mark a folder.
+    return 'a folder'
+  if kind not in _FILES:
     return f'a member of unknown type {kind!r}'
   return ''
+
+
+def _after_sparse_map(
+  reader: storage.RandomReader, block: bytes, position: int
+) -> int:
+  """Returns where the data starts, behind the blocks that go on the header."""
+  flag = _SPARSE_GOES_ON
+  while len(block) == _BLOCK and block[flag]:
+    block, flag = reader.read(_BLOCK, position), _BLOCK_GOES_ON
+    position += _BLOCK
+  return position
 
 
 def _extended(
@@ -181,29 +216,33 @@ def _extended(
   path: str,
   position: int,
 ) -> dict[str, str]:
-  """Reads what a pax or GNU header says of the next member (or of all)."""
+  """Returns what an extended header says: path, size, and if it is sparse."""
   if size > _MAX_EXTENDED:
-    raise TarError(
-      f'{path}: the tar is damaged: the extended header at byte {position:,} '
-      f'claims {size:,} bytes'
-    )
+    raise _damaged(path, position, f'claims {size:,} bytes of names')
   content = reader.read(size, data)
-  if kind == b'L':
-    name = content.partition(b'\0')[0].decode('utf-8', 'surrogateescape')
-    return {'path': name}
-  if kind == b'K':  # A link's target.
+  if kind == _LONG_NAME:
+    return {'path': _text(content.partition(b'\0')[0])}
+  if kind == _LONG_LINK:
     return {}
   found = {}
-  while content.strip(b'\0'):
-    length, _, rest = content.partition(b' ')
-    if not length.isdigit() or not len(length) < int(length) <= len(content):
-      raise TarError(
-        f'{path}: the tar is damaged: the extended header at byte '
-        f'{position:,} cannot be read'
-      )
-    key, _, value = rest[: int(length) - len(length) - 2].partition(b'=')
-    found[key.decode('utf-8', 'replace')] = value.decode(
-      'utf-8', 'surrogateescape'
-    )
-    content = content[int(length) :]
+  start = 0
+  # Records of "LENGTH KEY=VALUE\n", each as long as it says, in decimal.
+  while start < len(content) and content[start]:
+    digits = content[start : start + _MAX_DIGITS].partition(b' ')[0]
+    length = int(digits) if digits.isdigit() else 0
+    end = start + length
+    if length <= len(digits) + 1 or end > len(content):
+      raise _damaged(path, position, 'is followed by names that make no sense')
+    key, _, value = content[start + len(digits) + 1 : end - 1].partition(b'=')
+    if key == b'GNU.sparse.name':
+      found['path'] = _text(value)
+    elif key == b'path':
+      found.setdefault('path', _text(value))
+    elif key == b'size' and kind != _GLOBAL:
+      if not value.isdigit() or len(value) > _MAX_DIGITS:
+        raise _damaged(path, position, 'is followed by a size that is none')
+      found['size'] = value.decode()
+    if key.startswith(b'GNU.sparse.'):
+      found['sparse'] = 'yes'
+    start = end
   return found

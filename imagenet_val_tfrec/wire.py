@@ -5,6 +5,11 @@ Source: https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+_MAX_VARINT = 10  # Bytes.
+_UINT64 = (1 << 64) - 1
+
 
 class WireError(ValueError):
   """Bytes that are no message."""
@@ -22,29 +27,23 @@ def varint(value: int) -> bytes:
 
 def read_varint(view: memoryview, position: int) -> tuple[int, int]:
   """Returns the number at `position`, and the position behind it."""
-  value = shift = 0
-  while shift < 70:
-    if position >= len(view):
-      break
-    byte = view[position]
-    position += 1
-    value |= (byte & 0x7F) << shift
+  value = 0
+  for i, byte in enumerate(view[position : position + _MAX_VARINT]):
+    value |= (byte & 0x7F) << 7 * i
     if byte < 0x80:
-      return value & (1 << 64) - 1, position
-    shift += 7
+      return value & _UINT64, position + i + 1
   raise WireError('a broken number')
 
 
-def split(view: memoryview) -> list[tuple[int, memoryview | int]]:
-  """Splits a message in (field number, bytes or integer) pairs."""
-  found: list[tuple[int, memoryview | int]] = []
+def split(view: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+  """Yields a message's fields: their numbers, and bytes or an integer."""
   position = 0
   while position < len(view):
     tag, position = read_varint(view, position)
     kind = tag & 7
     if kind == 0:
       value, position = read_varint(view, position)
-      found.append((tag >> 3, value))
+      yield tag >> 3, value
       continue
     if kind == 2:
       size, position = read_varint(view, position)
@@ -54,15 +53,12 @@ def split(view: memoryview) -> list[tuple[int, memoryview | int]]:
       raise WireError('an unknown wire type')
     if position + size > len(view):
       raise WireError('it is cut')
-    found.append((tag >> 3, view[position : position + size]))
+    yield tag >> 3, view[position : position + size]
     position += size
-  return found
 
 
-def fields(view: memoryview, number: int) -> list[memoryview]:
-  """Returns the length-delimited fields of that number."""
-  return [
-    value
-    for field, value in split(view)
-    if field == number and isinstance(value, memoryview)
-  ]
+def fields(view: memoryview, number: int) -> Iterator[memoryview]:
+  """Yields the length-delimited fields of that number."""
+  for field, value in split(view):
+    if field == number and isinstance(value, memoryview):
+      yield value

@@ -133,7 +133,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, capsys):
   assert died.returncode != 0
   assert 'for the same command to go on with' in died.stderr
   assert labels_of(build(tmp_path)) == LABELS
-  assert resumed(capsys) == 'resuming: 5 of 8 shards were complete'
+  # The shard that is being written may still come to its end.
+  assert re.fullmatch('resuming: [56] of 8 shards .*', resumed(capsys))
 
 
 @pytest.mark.parametrize('kill_at', [0, 4, 7])

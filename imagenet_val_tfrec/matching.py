@@ -1,0 +1,159 @@
+"""Which file is the image of which label: by the end of its path."""
+
+from __future__ import annotations
+
+import array
+
+from imagenet_val_tfrec import errors, names, sources
+from imagenet_val_tfrec import labels as labels_lib
+
+_KEPT = 4  # Names for a message; one more than it shows.
+_NOT_IMAGES = ('.txt', '.csv', '.tsv', '.json', '.md', '.tar', '.gz', '.zip')
+
+
+class LeftOut:
+  """Counts the images of a source that no label names."""
+
+  def __init__(self) -> None:
+    self._names: list[str] = []  # The first few.
+    self._images = 0
+    self._apple = 0
+
+  def add(self, entry: sources.Entry) -> None:
+    """Counts the entry if it is an image."""
+    name = entry.path.rpartition('/')[2]
+    if name.startswith('._'):
+      self._apple += 1
+    elif not (
+      entry.problem or name.startswith('.') or name.endswith(_NOT_IMAGES)
+    ):
+      self._images += 1
+      self._names = [*self._names, entry.path][:_KEPT]
+
+  def hint(self) -> str:
+    """Says what is there instead of what is missing."""
+    if not self._names:
+      return 'It has no images without a label.'
+    return f'Its images without a label: {errors.some(self._names)}.'
+
+  def warning(self, label_file: str) -> str:
+    """Returns what to warn of, or ''."""
+    found = []
+    if self._images:
+      found.append(
+        f'{self._images:,} images are left out, as no line of {label_file} '
+        f'names them: {errors.some(self._names)}'
+      )
+    if self._apple:
+      found.append(f'{self._apple:,} files of macOS (._*) are ignored')
+    return '; '.join(found)
+
+
+class Matches:
+  """Puts entries of a source into the slots of their labels."""
+
+  def __init__(self, labels: labels_lib.Labels, max_bytes: int):
+    size = len(labels)
+    self._labels = labels
+    self._max_bytes = max_bytes
+    self._most_slashes = max(name.count('/') for name in labels.names)
+    self._index: dict[str, int] = {}
+    self._next = 0
+    # Folders between the source and the label's name; -1: not found.
+    self._depths = array.array('i', [-1]) * size
+    self._unfit: dict[int, str] = {}
+    self._doubles: dict[int, int] = {}
+    self.folders: dict[str, int] = {}
+    self.folder_ids = array.array('i', [0]) * size
+    self.offsets = array.array('q', [0]) * size
+    self.sizes = array.array('q', [0]) * size
+    self.mtimes = array.array('q', [0]) * size
+
+  def place(self, entry: sources.Entry) -> bool:
+    """Puts the entry in its slot; False if no label names it."""
+    slot, folder = self._find(entry.path)
+    if slot < 0:
+      return False
+    depth, best = folder.count('/'), self._depths[slot]
+    if 0 <= best < depth:
+      return True
+    folder_id = self.folders.setdefault(folder, len(self.folders))
+    if depth == best:
+      self._doubles[slot] = folder_id
+      return True
+    self._depths[slot] = depth
+    self.folder_ids[slot] = folder_id
+    self.offsets[slot] = entry.offset
+    self.sizes[slot] = entry.size
+    self.mtimes[slot] = entry.mtime_ns
+    self._doubles.pop(slot, None)
+    self._unfit.pop(slot, None)
+    if entry.problem:
+      self._unfit[slot] = f'{entry.problem}, expected a file'
+    elif entry.size > self._max_bytes:  # Too much to hold in memory.
+      self._unfit[slot] = (
+        f'a file of {entry.size:,} bytes, expected at most '
+        f'{self._max_bytes:,} (max_pixels raises it)'
+      )
+    return True
+
+  def problems(self, source: str, hint: str) -> str:
+    """Says which slots are empty or filled wrongly; '' if none is.
+
+    Args:
+      source: Where the images are, for the message.
+      hint: What to say where images are missing.
+    """
+    where, folders = self._labels.where, list(self.folders)
+    messages = []
+    if -1 in self._depths:
+      missing = errors.Offenders(
+        f'{where(slot)}: {self._labels.names[slot]!r}'
+        for slot, depth in enumerate(self._depths)
+        if depth < 0
+      )
+      if any('\\' in name for name in self._labels.names):
+        hint += ' Between folders "/" is expected, not a backslash.'
+      messages.append(
+        missing.message(f'labelled images are missing from {source}', hint)
+      )
+    bad = errors.Offenders()
+    for slot in sorted({*self._doubles, *self._unfit}):
+      name = self._labels.names[slot]
+      path = folders[self.folder_ids[slot]] + name
+      if slot in self._doubles:
+        other = folders[self._doubles[slot]] + name
+        what = f'{name!r} is there twice, as {path!r} and {other!r}'
+      else:
+        what = f'{path!r} is {self._unfit[slot]}'
+      bad.add(f'{where(slot)}: {what}')
+    if bad:
+      messages.append(
+        bad.message(f'labelled images cannot be used in {source}')
+      )
+    return '\n'.join(messages)
+
+  def _find(self, path: str) -> tuple[int, str]:
+    """Returns the slot (-1: none) and the folder before the label's name."""
+    if names.leads_out(path):
+      return -1, ''
+    if not self._index:
+      # While the source stands in the labels' order, no dict is needed.
+      folder, slash, name = path.rpartition('/')
+      if (
+        not self._most_slashes
+        and self._next < len(self._labels)
+        and name == self._labels.names[self._next]
+      ):
+        self._next += 1
+        return self._next - 1, folder + slash
+      self._index = {name: i for i, name in enumerate(self._labels.names)}
+    parts = path.rsplit('/', self._most_slashes + 1)
+    start = len(parts[0]) + 1 if len(parts) > self._most_slashes + 1 else 0
+    while True:
+      slot = self._index.get(path[start:] if start else path, -1)
+      if slot >= 0:
+        return slot, path[:start]
+      start = path.find('/', start) + 1
+      if not start:
+        return -1, ''

@@ -1,0 +1,533 @@
+"""The contract for bad input, as one table: build from it, see what is said.
+
+Every row is a build of three pictures, `a.jpg`, `b.jpg` and `c.jpg`, of which
+something is made different. Either the dataset appears, with the right labels;
+or it is refused in the words of the row, and nothing is left behind.
+"""
+
+import dataclasses
+import os
+import pathlib
+import tarfile
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import making
+import pytest
+from making import frame, member, scan
+
+from imagenet_val_tfrec import errors
+from imagenet_val_tfrec import imagenet_val_tfrec_dataset_builder as builder_lib
+
+FILES = {
+  'a.jpg': making.picture('tiny'),
+  'b.jpg': making.picture('plain'),
+  'c.jpg': making.picture('gray'),
+}
+LABELS = b'b.jpg 2\na.jpg 0\nc.jpg 1\n'
+EXPECTED = [2, 0, 1]
+DUMMY_LABELS = (making.DUMMY / 'val.txt').read_bytes()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+  """A row of the contract.
+
+  Attributes:
+    name: What it is about.
+    labels: The label file.
+    files: What is different among the files, in a folder or a tar.
+    tar: A whole tar instead of files.
+    change: Called with the folder of images when all else is made.
+    images: Another place of the images.
+    config: More of the config.
+    says: What the error says; '' if the dataset is to appear.
+    warns: What the one warning says; '' if there is to be none.
+    expected: Labels of the dataset.
+  """
+
+  name: str
+  labels: bytes = LABELS
+  files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+  tar: bytes = b''
+  change: Callable[[pathlib.Path], object] | None = None
+  images: pathlib.Path | None = None
+  config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  says: str = ''
+  warns: str = ''
+  expected: list[int] = dataclasses.field(default_factory=lambda: EXPECTED)
+
+
+def label_row(name: str, labels: str | bytes, says: str = '', **kwargs) -> Row:
+  if isinstance(labels, str):
+    labels = labels.encode()
+  return Row(name=f'labels: {name}', labels=labels, says=says, **kwargs)
+
+
+def image_row(name: str, image: bytes, says: str = '', **kwargs) -> Row:
+  """Returns a row in which `b.jpg` is another file."""
+  if says:
+    says = f"1 images cannot be used in IMAGES:\n  LABELS:1: 'b.jpg': {says}"
+  return Row(name=f'image: {name}', files={'b.jpg': image}, says=says, **kwargs)
+
+
+def change_row(name: str, change, says: str = '', **kwargs) -> Row:
+  return Row(name=f'folder: {name}', change=change, says=says, **kwargs)
+
+
+def tar_row(name: str, tar: bytes, says: str = '', **kwargs) -> Row:
+  return Row(name=f'tar: {name}', tar=tar, says=says, **kwargs)
+
+
+ALL_WRONG = b''.join(
+  name + b' %d\n' % (int(label) + 1)
+  for name, label in (line.split() for line in DUMMY_LABELS.splitlines())
+)
+NOT_TEXT = 'lines cannot be read:\n  LABELS:1: '
+
+LABEL_ROWS = [
+  label_row('plain', LABELS),
+  label_row('a byte order mark', b'\xef\xbb\xbf' + LABELS),
+  label_row('CRLF', LABELS.replace(b'\n', b'\r\n')),
+  label_row('tabs', LABELS.replace(b' ', b'\t\t')),
+  label_row('blank lines', LABELS.replace(b'\n', b'\n \n')),
+  label_row('no final newline', LABELS.strip()),
+  label_row(
+    'Unicode names and subfolders',
+    'ä/桜.jpg 2\na.jpg 0\nc.jpg 1',
+    files={'ä/桜.jpg': FILES['a.jpg']},
+    warns="1 images are left out, as no line of LABELS names them: 'b.jpg'",
+  ),
+  label_row('a missing column', 'a.jpg\n', f'1 {NOT_TEXT}no label: found'),
+  label_row('an extra column', 'a.jpg 1 2\n', f'1 {NOT_TEXT}3 columns, expe'),
+  label_row('spaces in a name', 'my cat.jpg 1\n', 'spaces cannot be told apa'),
+  label_row('a negative label', 'a.jpg -1\n', "label of 'a.jpg' is '-1', exp"),
+  label_row('a name for a label', 'a.jpg cat\n', "is 'cat', expected digits"),
+  label_row('other digits', 'a.jpg ١\n', "is '١', expected digits 0-9 only"),
+  label_row('underscores', 'a.jpg 1_0\n', "is '1_0', expected digits 0-9 onl"),
+  label_row('a huge label', 'a.jpg 99999999999\n', 'is out of range: '),
+  label_row(
+    'a label of no class',
+    LABELS,
+    "1 labels are out of range 0..1:\n  LABELS:1: 'b.jpg' has label 2",
+    config={'num_classes': 2},
+  ),
+  label_row(
+    'a name twice', 'a.jpg 1\nb.jpg 1\na.jpg 1\n', "LABELS:3: 'a.jpg', as on l"
+  ),
+  label_row(
+    'a name twice, ./', 'a.jpg 1\n./a.jpg 1\n', "LABELS:2: 'a.jpg', as"
+  ),
+  label_row(
+    'a name twice, //', 'x/a 1\nx//a 1\n', "LABELS:2: 'x/a', as on lin"
+  ),
+  label_row('an absolute name', '/a.jpg 1\n', "absolute name '/a.jpg', expect"),
+  label_row('..', 'x/../a.jpg 1\n', """".." in name 'x/../a.jpg'"""),
+  label_row('NUL', b'a.jpg 1\n\0b.jpg 1\n', r"character in name '\x00b.jpg'"),
+  label_row('ESC', b'\x1b[2Ja.jpg 1\n', r"control character in name '\x1b[2Ja"),
+  label_row('empty', b'', 'LABELS: an empty file, no labels; expected one "NA'),
+  label_row('gzip', b'\x1f\x8b\x08\0', 'LABELS: is gzip-compressed; unpack it'),
+  label_row('UTF-16', LABELS.decode().encode('utf-16'), 'UTF-16 text; convert'),
+  label_row(
+    'UTF-16, bare', LABELS.decode().encode('utf-16-be'), 'is UTF-16 te'
+  ),
+  label_row('Latin-1', 'ä.jpg 1\n'.encode('latin-1'), 'byte 0 is not UTF-8 te'),
+  label_row('JSON', '{"a.jpg": 1}', 'LABELS: is JSON; write it out as lines: '),
+  label_row('swapped', '1 a.jpg\n', "columns are swapped: found '1 a.jpg'"),
+  label_row(
+    'devkit ids', '490\n361\n', "Bare ids, as in the ILSVRC devkit's g"
+  ),
+  label_row('an image', FILES['a.jpg'], 'is a JPEG image, not a label file'),
+  label_row('a tar', making.tar_bytes(FILES), 'is not text, so not a label fi'),
+  label_row(
+    'cut in its last number',
+    DUMMY_LABELS[:-2],
+    'Cause: the file is cut within its last number.',
+    images=making.DUMMY / 'val_images',
+  ),
+  label_row(
+    'cut in its last name',
+    DUMMY_LABELS[:-12],
+    'no label: found',
+    images=making.DUMMY / 'val_images',
+  ),
+  label_row(
+    'background class',
+    ALL_WRONG,
+    'Cause: the labels are 1..1000, as for models with a background class 0',
+    images=making.DUMMY / 'ILSVRC2012_img_val.tar',
+  ),
+  label_row(
+    'wrong on purpose',
+    ALL_WRONG,
+    images=making.DUMMY / 'ILSVRC2012_img_val.tar',
+    config={'check_labels': False},
+    expected=[int(line.split()[1]) for line in ALL_WRONG.splitlines()],
+  ),
+  label_row(
+    'names that differ in case',
+    'b.jpg 2\na.jpg 0\nc.jpg 1\nB.JPG 1\n',
+    files={'B.JPG': FILES['a.jpg']},
+    expected=[2, 0, 1, 1],
+    warns='1 names differ from another one only in upper and lower case',
+  ),
+]
+
+PLAIN = FILES['b.jpg']
+CMYK = making.picture('cmyk')
+ADOBE = CMYK.index(b'\xff\xee')
+ADOBE_END = ADOBE + 2 + int.from_bytes(CMYK[ADOBE + 2 : ADOBE + 4], 'big')
+HUGE = making.jpeg(frame(height=10_001, width=10_000), scan())
+MIDDLE = len(PLAIN) // 2
+HOLE = PLAIN[:MIDDLE] + bytes(500) + PLAIN[MIDDLE + 500 :]
+POINTER = (
+  b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n'
+)
+
+IMAGE_ROWS = [
+  *(image_row(kind, making.picture(kind)) for kind in making.KINDS),
+  image_row('arithmetic', making.jpeg(frame(marker=0xC9), scan())),
+  image_row('bytes behind the end', PLAIN + b'something more'),
+  image_row('PNG', b'\x89PNG\r\n\x1a\n', 'not a JPEG but a PNG image'),
+  image_row('GIF', b'GIF89a....', 'not a JPEG but a GIF image'),
+  image_row('WebP', b'RIFF\0\0\0\0WEBPVP8 ', 'not a JPEG but a WebP image'),
+  image_row('BMP', b'BM\0\0\0\0', 'not a JPEG but a BMP image'),
+  image_row('HTML', b'<html>404</html>', 'not a JPEG but an HTML or XML page'),
+  image_row('Git LFS', POINTER, 'not a JPEG but a Git LFS pointer (run: git l'),
+  image_row('empty', b'', 'not a JPEG but an empty file'),
+  image_row('zeros', bytes(999), 'not a JPEG but zero bytes only'),
+  image_row('no header', making.jpeg(scan()), 'a JPEG without an image header'),
+  image_row('a cut header', PLAIN[:200], 'a JPEG whose header is cut at byte'),
+  image_row(
+    'cut', PLAIN[:-2], 'a JPEG that is cut: its end-of-image marker is'
+  ),
+  image_row(
+    '0×5', making.jpeg(frame(0), scan()), 'a JPEG of 0×5 pixels, expec'
+  ),
+  image_row(
+    '3×0', making.jpeg(frame(3, 0), scan()), 'a JPEG of 3×0 pixels, ex'
+  ),
+  image_row(
+    '12 bits',
+    making.jpeg(frame(precision=12), scan()),
+    'a JPEG with 12 bits a sample, expected 8',
+  ),
+  image_row(
+    'lossless',
+    making.jpeg(frame(marker=0xC3), scan()),
+    'a lossless or hierarchical JPEG, which is not supported',
+  ),
+  image_row(
+    '2 components',
+    making.jpeg(frame(chans=2), scan(2)),
+    'a JPEG with 2 components, expected 1, 3 or 4',
+  ),
+  image_row('too large', HUGE, 'a JPEG that promises 10001×10000 pixels, more'),
+  image_row('a higher limit', HUGE, config={'max_pixels': 200_000_000}),
+  image_row(
+    'a lower limit',
+    PLAIN,
+    'a JPEG that promises 240×240 pixels, more than the limit of 50,000',
+    config={'max_pixels': 50_000},
+  ),
+  image_row(
+    'CMYK of unknown kind',
+    CMYK[:ADOBE] + CMYK[ADOBE_END:],
+    "a CMYK JPEG without Adobe's marker",
+  ),
+  image_row('a hole, unchecked', HOLE),
+  image_row(
+    'a hole, checked',
+    HOLE,
+    'a JPEG that does not decode cleanly: ',
+    config={'decode_check': True},
+  ),
+  *(
+    image_row(
+      f'{kind}, checked', making.picture(kind), config={'decode_check': True}
+    )
+    for kind in ('cmyk', 'progressive', 'gray')
+  ),
+]
+
+
+def instead_of_b(make: Callable[[pathlib.Path], object]):
+  """Returns a change that puts something else in the place of `b.jpg`."""
+
+  def change(folder: pathlib.Path) -> None:
+    (folder / 'b.jpg').unlink()
+    make(folder / 'b.jpg')
+
+  return change
+
+
+def very_large(path: pathlib.Path) -> None:
+  path.write_bytes(PLAIN)
+  os.truncate(path, 1 << 40)
+
+
+def link_outside(path: pathlib.Path) -> None:
+  outside = path.parent.parent / 'outside.jpg'
+  outside.write_bytes(PLAIN)
+  path.symlink_to(outside)
+
+
+FOLDER_ROWS = [
+  change_row(
+    'missing',
+    lambda folder: (folder / 'b.jpg').unlink(),
+    "1 labelled images are missing from IMAGES:\n  LABELS:1: 'b.jpg'",
+  ),
+  change_row('FIFO', instead_of_b(os.mkfifo), "LABELS:1: 'b.jpg' is a FIFO, e"),
+  change_row(
+    'device',
+    instead_of_b(lambda path: path.symlink_to('/dev/zero')),
+    "LABELS:1: 'b.jpg' is a device, expected a file",
+    warns='1 links lead out of the folder',
+  ),
+  change_row(
+    'a folder of that name',
+    instead_of_b(os.mkdir),
+    "1 labelled images are missing from IMAGES:\n  LABELS:1: 'b.jpg'",
+  ),
+  change_row(
+    'a broken link',
+    instead_of_b(lambda path: path.symlink_to('nowhere')),
+    "LABELS:1: 'b.jpg' is a broken link, expected a file",
+  ),
+  change_row(
+    'a terabyte',
+    instead_of_b(very_large),
+    "'b.jpg' is a file of 1,099,511,627,776 bytes, expected at most 100,000,0",
+  ),
+  change_row(
+    'twice',
+    lambda folder: (
+      making.write_folder(folder, {'x/b.jpg': PLAIN, 'y/b.jpg': PLAIN})
+      and (folder / 'b.jpg').unlink()
+    ),
+    "LABELS:1: 'b.jpg' is there twice, as 'x/b.jpg' and 'y/b.jpg'",
+  ),
+  change_row(
+    'a link inside',
+    instead_of_b(lambda path: path.symlink_to('a.jpg')),
+  ),
+  change_row(
+    'a link outside',
+    instead_of_b(link_outside),
+    warns="1 links lead out of the folder and are followed: 'b.jpg'",
+  ),
+  change_row(
+    'more than is labelled',
+    lambda folder: making.write_folder(
+      folder,
+      {'d.jpg': PLAIN, 'x/e.jpg': PLAIN, '._a.jpg': b'', 'note.txt': b''},
+    ),
+    warns="2 images are left out, as no line of LABELS names them: 'd.jpg', "
+    "'x/e.jpg'; 1 files of macOS (._*) are ignored",
+  ),
+]
+
+TAR = making.tar_bytes(FILES)
+END = tarfile.BLOCKSIZE + sum(
+  tarfile.BLOCKSIZE * (1 + -(-len(content) // tarfile.BLOCKSIZE))
+  for content in FILES.values()
+)
+END -= tarfile.BLOCKSIZE
+
+
+def tar_with(*members: tuple[Any, bytes], without: str = '') -> bytes:
+  """Returns a tar of the files and more members."""
+  files = [(n, c) for n, c in FILES.items() if n != without]
+  return making.tar_bytes([*files, *members], format=tarfile.PAX_FORMAT)
+
+
+def instead(info: tarfile.TarInfo | str) -> bytes:
+  """Returns a tar that has another member in the place of `b.jpg`."""
+  return tar_with((info, PLAIN), without='b.jpg')
+
+
+TAR_ROWS = [
+  tar_row('plain', TAR),
+  tar_row(
+    './ and a common folder',
+    making.tar_bytes({f'./val/{name}': c for name, c in FILES.items()}),
+  ),
+  tar_row('cut in a header', TAR[:100], 'the tar is cut: the file ends within'),
+  tar_row('cut in data', TAR[:1000], 'the tar is cut: a member promises '),
+  tar_row('no end', TAR[:END], 'the file ends before its end-of-archive blo'),
+  tar_row('half an end', TAR[: END + 512], 'its end is one zero block, not t'),
+  tar_row(
+    'a wrong checksum',
+    b'x' + TAR[1:],
+    'IMAGES: not a tar: its first header does not match its checksum',
+  ),
+  tar_row('a few bytes', b'a.jpg', 'IMAGES: the tar is cut: the file ends wi'),
+  tar_row('not a tar', PLAIN, 'IMAGES: not a tar: its first header does not'),
+  tar_row('gzip', b'\x1f\x8b' + TAR, 'gzip -dc IMAGES > NEW.tar'),
+  tar_row('zstd', b'\x28\xb5\x2f\xfd' + TAR, 'zstd -dc IMAGES > NEW.tar'),
+  tar_row('zip', b'PK\x03\x04' + TAR, 'Unpack it first: unzip IMAGES'),
+  tar_row(
+    'missing',
+    making.tar_bytes({'a.jpg': FILES['a.jpg']}),
+    "2 labelled images are missing from IMAGES:\n  LABELS:1: 'b.jpg'\n"
+    "  LABELS:3: 'c.jpg'\nIt has no images without a label.",
+  ),
+  tar_row('twice', tar_with(('b.jpg', b'')), "'b.jpg' is there twice, as 'b.j"),
+  tar_row(
+    'hard link',
+    instead(member('b.jpg', type=tarfile.LNKTYPE, linkname='a.jpg')),
+    "LABELS:1: 'b.jpg' is a hard link, expected a file",
+  ),
+  tar_row(
+    'link',
+    instead(member('b.jpg', type=tarfile.SYMTYPE, linkname='/etc/passwd')),
+    "LABELS:1: 'b.jpg' is a symbolic link, expected a file",
+  ),
+  tar_row(
+    'device',
+    instead(member('b.jpg', type=tarfile.CHRTYPE)),
+    "LABELS:1: 'b.jpg' is a device, expected a file",
+  ),
+  tar_row(
+    'sparse',
+    instead(member('b.jpg', pax_headers={'GNU.sparse.map': '0,1'})),
+    "LABELS:1: 'b.jpg' is a sparse file, expected a file",
+  ),
+  tar_row(
+    'absolute', instead('/b.jpg'), "missing from IMAGES:\n  LABELS:1: 'b"
+  ),
+  tar_row(
+    '..', instead('x/../b.jpg'), "missing from IMAGES:\n  LABELS:1: 'b.jp"
+  ),
+  tar_row(
+    'absolute, besides',
+    tar_with(('/b.jpg', b''), ('../c.jpg', b'')),
+    warns="2 images are left out, as no line of LABELS names them: '/b.jpg', "
+    "'../c.jpg'",
+  ),
+  tar_row(
+    'more than is labelled',
+    tar_with(*((f'{i}.jpg', PLAIN) for i in range(5)), ('x/._b.jpg', b'')),
+    warns="5 images are left out, as no line of LABELS names them: '0.jpg', "
+    "'1.jpg', '2.jpg', …; 1 files of macOS (._*) are ignored",
+  ),
+]
+
+
+def params(rows: list[Row], *, as_tar: bool = False):
+  return [
+    pytest.param(row, as_tar, id=row.name + ' (tar)' * as_tar) for row in rows
+  ]
+
+
+@pytest.mark.parametrize(
+  ('row', 'as_tar'),
+  [
+    *params(LABEL_ROWS),
+    *params(IMAGE_ROWS),
+    *params(IMAGE_ROWS, as_tar=True),
+    *params(FOLDER_ROWS),
+    *params(TAR_ROWS),
+  ],
+)
+def test_contract(tmp_path, row, as_tar):
+  images = row.images or tmp_path / 'images'
+  label_file = tmp_path / 'labels.txt'
+  label_file.write_bytes(row.labels)
+  files = {**FILES, **row.files}
+  if row.tar:
+    images.write_bytes(row.tar)
+  elif as_tar:
+    making.write_tar(images, files)
+  elif not row.images:
+    making.write_folder(images, files)
+  if row.change:
+    row.change(images)
+
+  def build():
+    return making.build(
+      tmp_path / 'data', image_dir=images, label_file=label_file, **row.config
+    )
+
+  def told(text: str) -> str:
+    return text.replace('IMAGES', str(images)).replace(
+      'LABELS', str(label_file)
+    )
+
+  with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter('always', UserWarning)
+    if row.says:
+      with pytest.raises(errors.InputError) as e:
+        build()
+      check_message(str(e.value), told(row.says))
+      assert making.left_behind(tmp_path / 'data') == []
+    else:
+      assert making.labels_in(build()) == row.expected
+  ours = {str(w.message) for w in caught if w.category is UserWarning}
+  assert len(ours) == (1 if row.warns else 0), ours
+  assert told(row.warns) in ''.join(ours)
+
+
+def check_message(message: str, expected: str) -> None:
+  assert expected in message
+  assert len(message) < 2000
+  assert message.replace('\n', '').isprintable()
+
+
+# --- all offenders of one run, and what happens while it runs ---
+
+
+@pytest.mark.parametrize('as_tar', [False, True])
+@pytest.mark.parametrize('num_shards', [1, 7])
+def test_one_run_finds_all_offenders(tmp_path, as_tar, num_shards):
+  files = making.many(40)
+  for i in range(5, 28):
+    files[f'p{i:05d}.jpg'] = b'not a picture'
+  write = making.write_tar if as_tar else making.write_folder
+  images = write(tmp_path / 'images', files)
+  (tmp_path / 'l.txt').write_text(making.label_text(files))
+  with pytest.raises(
+    errors.InputError, match='23 images cannot be used in'
+  ) as e:
+    making.build(
+      tmp_path / 'data',
+      image_dir=images,
+      label_file=tmp_path / 'l.txt',
+      options={'num_shards': num_shards},
+    )
+  lines = str(e.value).splitlines()
+  assert [line.split(': ')[1] for line in lines[1:11]] == [
+    f"'p{i:05d}.jpg'" for i in range(5, 15)
+  ]
+  assert lines[11] == '  … and 13 more'
+  assert making.left_behind(tmp_path / 'data') == []
+
+
+@pytest.mark.parametrize(
+  ('change', 'says'),
+  [
+    (os.unlink, "'b.jpg': vanished since the build began"),
+    (lambda path: path.write_bytes(b''), "'b.jpg': changed since the build"),
+    (instead_of_b(os.mkfifo), "'b.jpg': cannot be read: "),
+  ],
+)
+def test_an_image_that_changes_during_the_build(
+  tmp_path, monkeypatch, change, says
+):
+  images = making.write_folder(tmp_path / 'images', FILES)
+  (tmp_path / 'l.txt').write_bytes(LABELS)
+  write_plan = builder_lib.shards.write_plan
+
+  def change_and_write(*args, **kwargs):
+    change(images if says.endswith('read: ') else images / 'b.jpg')
+    return write_plan(*args, **kwargs)
+
+  monkeypatch.setattr(builder_lib.shards, 'write_plan', change_and_write)
+  with pytest.raises(errors.InputError, match='1 images cannot be used') as e:
+    making.build(
+      tmp_path / 'data', image_dir=images, label_file=tmp_path / 'l.txt'
+    )
+  assert says in str(e.value)
+  assert making.left_behind(tmp_path / 'data') == []

@@ -1,0 +1,419 @@
+"""Any bytes at all: they are read, or refused in the documented way.
+
+Every reader of what others made gets bytes from nowhere, and good input with a
+few bytes changed. It has a second for each, and messages stay short and plain.
+"""
+
+import datetime
+import io
+import tarfile
+import tracemalloc
+
+import hypothesis
+import making
+import pytest
+import tensorflow as tf
+from google.protobuf import message
+from hypothesis import strategies as st
+
+from imagenet_val_tfrec import jpeg, labels, names, records, tar_index
+
+SECOND = datetime.timedelta(seconds=1)
+given = hypothesis.given
+many = hypothesis.settings(max_examples=600, deadline=SECOND)
+some = hypothesis.settings(max_examples=200, deadline=SECOND)
+
+
+@st.composite
+def damaged(draw, good: st.SearchStrategy[bytes]) -> bytes:
+  """Draws good bytes, and changes, removes or inserts a few."""
+  data = bytearray(draw(good))
+  for _ in range(draw(st.integers(1, 4))):
+    at = draw(st.integers(0, len(data)))
+    piece = draw(st.binary(max_size=4))
+    data[at : at + draw(st.sampled_from([0, len(piece), 1, 600]))] = piece
+  return bytes(data)
+
+
+def check_message(error: Exception, about: str = '') -> None:
+  message = str(error)
+  assert about in message
+  assert len(message) < 2000
+  assert message.replace('\n', '').isprintable()
+
+
+# --- label files ---
+
+LINE = st.one_of(
+  st.text(max_size=20),
+  st.builds('{} {}'.format, st.text(min_size=1, max_size=9), st.integers()),
+)
+LABEL_FILE = st.one_of(
+  st.binary(max_size=300),
+  st.lists(LINE, max_size=9).map(lambda lines: '\n'.join(lines).encode()),
+  st.lists(LINE, max_size=9).map(lambda lines: '\r\n'.join(lines).encode()),
+  damaged(st.just(making.label_text(making.many(9)).encode())),
+)
+
+
+@many
+@pytest.mark.filterwarnings('ignore:.*differ from another one only')
+@given(content=LABEL_FILE)
+def test_label_files(content):
+  try:
+    found = labels.parse_labels(io.BytesIO(content), path='l.txt')
+  except labels.LabelError as e:
+    check_message(e, about='l.txt:')
+    return
+  assert len(set(found.names)) == len(found) >= 1
+  for i, name in enumerate(found.names):
+    assert name == names.normalise(name) != ''
+    assert not names.leads_out(name)
+    assert not any(ord(letter) < 0x20 for letter in name)
+    assert 0 <= found.labels[i] < 2**31
+    line = content.split(b'\n')[found.lines[i] - 1].decode()
+    assert line.split()[-1].lstrip('0') in ('', str(found.labels[i]))
+
+
+@many
+@given(
+  table=st.dictionaries(
+    st.text('aä/.桜-', min_size=1).filter(
+      lambda name: not names.leads_out(name) and names.normalise(name) == name
+    ),
+    st.integers(0, 2**31 - 1),
+    min_size=1,
+  ),
+  end=st.sampled_from(['\n', '\r\n']),
+  gap=st.sampled_from([' ', '\t', '  \t']),
+  start=st.sampled_from(['', '\ufeff', '\n']),
+)
+def test_good_label_files(table, end, gap, start):
+  text = start + ''.join(f'{n}{gap}{v}{end}' for n, v in table.items())
+  found = labels.parse_labels(io.BytesIO(text.encode()), path='l.txt')
+  assert dict(zip(found.names, found.labels, strict=True)) == table
+
+
+# --- JPEG headers ---
+
+SEGMENT = st.builds(
+  making.segment,
+  st.sampled_from([*range(0xC0, 0x100), 0x01, 0x02]),
+  st.binary(max_size=20),
+  st.one_of(st.none(), st.integers(0, 65535)),
+)
+FRAME = st.builds(
+  making.frame,
+  height=st.sampled_from([0, 1, 3, 65500, 65501, 65535]),
+  width=st.sampled_from([0, 1, 5, 1500, 65500]),
+  chans=st.integers(0, 5),
+  marker=st.sampled_from(range(0xC0, 0xD0)),
+  precision=st.sampled_from([8, 8, 8, 2, 12]),
+  sampling=st.sampled_from([0x11, 0x11, 0x22, 0x41, 0x00, 0x51]),
+)
+PART = st.one_of(
+  SEGMENT,
+  FRAME,
+  st.builds(making.frame),
+  st.integers(1, 4).map(making.scan),
+  st.just(making.ADOBE),
+  st.binary(max_size=4),
+)
+JPEG = st.one_of(
+  st.binary(max_size=100),
+  st.binary(max_size=100).map(lambda data: b'\xff\xd8\xff' + data),
+  st.lists(PART, min_size=1, max_size=6).map(lambda p: making.jpeg(*p)),
+  damaged(st.sampled_from([data[:1200] for data in making.pictures()])),
+  damaged(st.sampled_from(making.pictures())),
+)
+# Why an image may be refused whose header TensorFlow reads.
+REFUSALS = (
+  'not a JPEG but bytes that only begin like one',  # It does not decode them.
+  "a CMYK JPEG without Adobe's marker",
+  'a JPEG that is cut: its end-of-image marker is missing',
+  'a JPEG that promises ',
+)
+
+
+@many
+@given(data=JPEG)
+def test_jpeg_headers(data):
+  try:
+    ours = jpeg.read_shape(data)
+  except jpeg.JpegError as e:
+    check_message(e)
+    ours = str(e)
+  else:
+    assert 1 <= ours.height * ours.width <= jpeg.MAX_PIXELS
+    assert ours.chans in (1, 3, 4)
+  try:
+    theirs = tuple(tf.io.extract_jpeg_shape(data).numpy().tolist())
+  except tf.errors.InvalidArgumentError:
+    return
+  if isinstance(ours, str):
+    assert ours.startswith(REFUSALS)
+  else:
+    assert (ours.height, ours.width, ours.chans) == theirs
+
+
+# --- tars ---
+
+FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
+TAR_NAME = st.text(
+  st.characters(exclude_categories=['Cs'], exclude_characters='\0'),
+  min_size=1,
+  max_size=30,
+).map(lambda name: f'{name}.jpg')
+
+
+class InMemory:
+  """A `RandomReader` of bytes."""
+
+  mtime_ns = 0
+
+  def __init__(self, content: bytes):
+    self.size = len(content)
+    self._content = content
+
+  def read(self, size: int, offset: int) -> bytes:
+    return self._content[offset : offset + size]
+
+  def close(self) -> None:
+    pass
+
+
+def index(content: bytes) -> list[tar_index.Member]:
+  return list(tar_index.read_index(InMemory(content), 'x.tar'))
+
+
+@some
+@given(
+  files=st.dictionaries(TAR_NAME, st.binary(max_size=600), max_size=5),
+  format=st.sampled_from(FORMATS[1:]),
+)
+def test_good_tars(files, format):
+  content = making.tar_bytes(files, format=format)
+  found = index(content)
+  assert {m.name: content[m.offset : m.offset + m.size] for m in found} == files
+  assert not any(m.problem for m in found)
+
+
+TAR = st.one_of(
+  st.binary(max_size=2000),
+  st.lists(st.sampled_from([b'\0' * 512, b'x' * 512]), max_size=4).map(
+    b''.join
+  ),
+  damaged(
+    st.builds(
+      making.tar_bytes,
+      st.dictionaries(TAR_NAME, st.binary(max_size=600), max_size=3),
+      st.sampled_from(FORMATS[1:]),
+    )
+  ),
+)
+
+
+@some
+@given(content=TAR)
+def test_tars(content):
+  check_index(content)
+
+
+@st.composite
+def headers_that_add_up(draw) -> bytes:
+  """Draws damaged headers whose checksums are right, and what follows them."""
+  content = b''
+  for _ in range(draw(st.integers(1, 4))):
+    kind = draw(st.sampled_from([b'0', b'\0', b'5', b'x', b'g', b'L', b'S']))
+    info = making.member('a', size=draw(st.integers(0, 600)), type=kind)
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    for _ in range(draw(st.integers(0, 2))):
+      at = draw(st.sampled_from([0, 99, 124, 125, 135, 156, 257, 345, 482]))
+      value = draw(
+        st.sampled_from([b'\0', b'9', b'\x80', b'\xff', b'./', b' '])
+      )
+      header[at : at + len(value)] = value
+    header[148:156] = b' ' * 8
+    header[148:156] = b'%06o\0 ' % sum(header)
+    body = draw(
+      st.one_of(
+        st.binary(max_size=40),
+        st.sampled_from(
+          [b'10 path=b\n', b'10 size=9\n', b'25 GNU.sparse.major=1000\n']
+        ),
+      )
+    )
+    content += (
+      header + body + bytes(draw(st.sampled_from([0, -len(body) % 512])))
+    )
+  return content + bytes(1024)
+
+
+@some
+@given(content=headers_that_add_up())
+def test_tars_with_right_checksums(content):
+  check_index(content)
+
+
+def check_index(content: bytes) -> None:
+  """The index is within the tar, in order and without overlap; or an error."""
+  try:
+    found = index(content)
+  except tar_index.TarError as e:
+    check_message(e, about='x.tar: ')
+    return
+  end = 0
+  for member in found:
+    assert member.offset >= end + 512
+    end = member.offset + member.size
+  assert end <= len(content)
+
+
+# --- records ---
+
+RECORD = st.builds(
+  records.Record,
+  label=st.integers(0, 2**63 - 1),
+  height=st.integers(0, 2**63 - 1),
+  width=st.integers(0, 2**63 - 1),
+  chans=st.integers(0, 2**63 - 1),
+  image=st.binary(max_size=300),
+)
+
+
+def payload_of(record: records.Record) -> bytes:
+  return b''.join(records.serialise(record)[1:-1])
+
+
+@many
+@given(record=RECORD)
+def test_records_are_protobufs(record):
+  payload = payload_of(record)
+  assert records.parse(payload) == record
+  message = tf.train.Example.FromString(payload)
+  assert message.SerializeToString(deterministic=True) == payload
+  features = message.features.feature
+  assert features['image'].bytes_list.value == [record.image]
+  for name in ('label', 'height', 'width', 'chans'):
+    assert features[name].int64_list.value == [getattr(record, name)]
+
+
+@many
+@given(
+  payload=st.one_of(st.binary(max_size=100), damaged(RECORD.map(payload_of)))
+)
+def test_payloads(payload):
+  try:
+    record = records.parse(payload)
+  except records.RecordError as e:
+    check_message(e)
+    return
+  try:
+    features = tf.train.Example.FromString(payload).features.feature
+  except message.DecodeError:
+    return
+  assert features['image'].bytes_list.value == [record.image]
+  for name in ('label', 'height', 'width', 'chans'):
+    assert features[name].int64_list.value == [getattr(record, name)]
+
+
+@many
+@given(
+  header=st.one_of(
+    st.binary(max_size=16),
+    damaged(st.integers(0, 2**64 - 1).map(records.frame_header)),
+  )
+)
+def test_frame_headers(header):
+  try:
+    length = records.frame_length(header)
+  except records.RecordError as e:
+    check_message(e)
+  else:
+    assert records.frame_header(length) == header[:12]
+
+
+# --- memory ---
+
+
+def varints(number: int) -> bytes:
+  """Returns an example whose label is that many integers."""
+  message = b'\x0a\x05label\x12'
+  content = bytes(number)
+  for tag in (b'\x0a', b'\x1a'):
+    content = tag + records.wire.varint(len(content)) + content
+  entry = message + records.wire.varint(len(content)) + content
+  for _ in range(2):
+    entry = b'\x0a' + records.wire.varint(len(entry)) + entry
+  return entry
+
+
+def tar_of_names(number: int) -> bytes:
+  """Returns a tar with that many global headers, each of a new key."""
+  names_ = b''.join(b'15 k%08d=a\n' % i for i in range(number))
+  info = making.member('x', size=len(names_), type=b'g')
+  body = names_ + bytes(-len(names_) % 512)
+  return (info.tobuf() + body) * 4
+
+
+def parse_labels(content: bytes) -> labels.Labels:
+  return labels.parse_labels(io.BytesIO(content), path='l.txt')
+
+
+@pytest.mark.parametrize(
+  ('read', 'content', 'error'),
+  [
+    pytest.param(
+      records.parse,
+      varints(5_000_000),
+      records.RecordError,
+      id='a label of 5 million integers',
+    ),
+    pytest.param(
+      records.parse,
+      b'\x08\0' * 300_000,
+      records.RecordError,
+      id='300,000 fields',
+    ),
+    pytest.param(
+      parse_labels, b'x\n' * 200_000, labels.LabelError, id='200,000 bad lines'
+    ),
+    pytest.param(
+      parse_labels, b'x' * 50_000_000, labels.LabelError, id='a line of 50 MB'
+    ),
+    pytest.param(
+      jpeg.read_shape,
+      b'\xff\xd8' + b'\xff' * 5_000_000,
+      jpeg.JpegError,
+      id='5 million fill bytes',
+    ),
+    pytest.param(
+      jpeg.read_shape,
+      b'\xff\xd8\xff' + b'\xff\0' * 2_500_000,
+      jpeg.JpegError,
+      id='5 million stray bytes',
+    ),
+    pytest.param(
+      jpeg.read_shape,
+      b'\xff\xd8' + b'\xff\xfe\0\2' * 200_000,
+      jpeg.JpegError,
+      id='200,000 comments',
+    ),
+    pytest.param(
+      index,
+      tar_of_names(60_000) + b'x' * 512,
+      tar_index.TarError,
+      id='many pax keys',
+    ),
+  ],
+)
+def test_little_memory_is_taken(read, content, error):
+  tracemalloc.start()
+  try:
+    with pytest.raises(error):
+      read(content)
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  # Of the content a part is copied at most once; io.BytesIO shares it.
+  assert peak < 10_000_000
