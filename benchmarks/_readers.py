@@ -1,0 +1,307 @@
+"""What rows of `read.py` do, each in a process of its own.
+
+  python benchmarks/_readers.py READER DATA_DIR IMAGES BATCH_SIZE FOLDER
+
+Prints a line of JSON: images, seconds, and seconds of CPU, of one epoch. It
+begins when imports are done and the first batches of another one were read.
+`FOLDER` holds the same images as files, for those that read them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import gc
+import itertools
+import json
+import os
+import pathlib
+import queue
+import resource
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+_WORKERS = len(os.sched_getaffinity(0))
+_WARM_BATCHES = 4
+_SIZE, _RESIZED = 224, 256
+_EPOCHS, _SETTLED = 50, 10
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+  """What to read.
+
+  Attributes:
+    data_dir: Of the built data set.
+    images: How many of its first examples.
+    batch_size: How many in a batch.
+    folder: The same images as files, `NUMBER.jpg`, and all in `images.tar`.
+  """
+
+  data_dir: str
+  images: int
+  batch_size: int
+  folder: pathlib.Path
+
+  @property
+  def split(self) -> str:
+    """The examples, as TFDS names them."""
+    return f'validation[:{self.images}]'
+
+  def files(self) -> list[str]:
+    """The images' paths, in order."""
+    return sorted(str(path) for path in self.folder.glob('*.jpg'))
+
+
+# Gives the batches' sizes of one epoch.
+Epoch = Callable[[], Iterator[int]]
+
+
+def _sizes(dataset: Any) -> Iterator[int]:
+  for _, labels, *_ in dataset:
+    yield len(labels)
+
+
+# --- TensorFlow ---
+
+
+def _load(data: Data, **options: Any) -> Any:
+  import tensorflow_datasets as tfds
+
+  return tfds.load(
+    'imagenet_val_tfrec',
+    split=data.split,
+    data_dir=data.data_dir,
+    # Small sets would be kept in memory, decoded.
+    read_config=tfds.ReadConfig(try_autocache=False),
+    **options,
+  )
+
+
+def _undecoded(data: Data) -> Epoch:
+  import tensorflow_datasets as tfds
+
+  skip = {'image': tfds.decode.SkipDecoding()}
+  dataset = _load(data, decoders=skip, as_supervised=True)
+  dataset = dataset.batch(data.batch_size)
+  return functools.partial(_sizes, dataset)
+
+
+def _naive(data: Data, *, antialias: bool = False) -> Epoch:
+  import tensorflow as tf
+
+  def resize_and_crop(image: Any, label: Any) -> tuple[Any, Any]:
+    shape = tf.cast(tf.shape(image)[:2], tf.float32)
+    shape = tf.cast(tf.round(shape * _RESIZED / tf.reduce_min(shape)), tf.int32)
+    image = tf.image.resize(image, shape, antialias=antialias)
+    top, left = tf.unstack((shape - _SIZE) // 2)
+    return image[top : top + _SIZE, left : left + _SIZE], label
+
+  dataset = _load(data, as_supervised=True)
+  dataset = dataset.map(resize_and_crop, num_parallel_calls=tf.data.AUTOTUNE)
+  dataset = dataset.batch(data.batch_size).prefetch(tf.data.AUTOTUNE)
+  return functools.partial(_sizes, dataset)
+
+
+def _evaluation(data: Data, **options: Any) -> Epoch:
+  from imagenet_val_tfrec import pipeline
+
+  dataset = pipeline.evaluation_dataset(
+    data.data_dir, data.batch_size, split=data.split, **options
+  )
+  return functools.partial(_sizes, dataset)
+
+
+def _training(data: Data) -> Epoch:
+  from imagenet_val_tfrec import pipeline
+
+  dataset = pipeline.training_dataset(
+    data.data_dir, data.batch_size, split=data.split, epochs=1
+  )
+  return functools.partial(_sizes, dataset)
+
+
+def _legacy_parser(data: Data) -> Epoch:
+  import tensorflow as tf
+  import tensorflow_datasets as tfds
+
+  from imagenet_val_tfrec import legacy
+
+  builder = tfds.builder('imagenet_val_tfrec', data_dir=data.data_dir)
+  paths = builder.info.splits['validation'].filepaths
+  dataset = tf.data.TFRecordDataset(paths).take(data.images)
+  dataset = dataset.map(legacy.parser, num_parallel_calls=tf.data.AUTOTUNE)
+
+  def epoch() -> Iterator[int]:
+    for _ in dataset:
+      yield 1
+
+  return epoch
+
+
+# --- others ---
+
+
+def _bare_decoding(data: Data) -> Epoch:
+  """The limit: as many threads as processors decode images in memory."""
+  import simplejpeg
+
+  images = [pathlib.Path(path).read_bytes() for path in data.files()]
+
+  def decode(first: int, done: queue.SimpleQueue[int]) -> None:
+    buffer = np.empty(1, np.uint8)
+    for image in itertools.islice(images, first, None, _WORKERS):
+      height, width, colours, _ = simplejpeg.decode_jpeg_header(image)
+      colours = 'CMYK' if colours in ('CMYK', 'YCCK') else 'RGB'
+      if len(buffer) < height * width * len(colours):
+        buffer = np.empty(height * width * len(colours), np.uint8)
+      simplejpeg.decode_jpeg(
+        image, colours, fastdct=True, fastupsample=True, buffer=buffer
+      )
+    done.put(len(images[first::_WORKERS]))
+
+  def epoch() -> Iterator[int]:
+    done: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for first in range(_WORKERS):
+      threading.Thread(target=decode, args=(first, done)).start()
+    for _ in range(_WORKERS):
+      yield done.get()
+
+  return epoch
+
+
+def _open(file: Any) -> np.ndarray:
+  """The same picture by Pillow, whose resizing always antialiases."""
+  from PIL import Image
+
+  image = Image.open(file).convert('RGB')
+  scale = _RESIZED / min(image.size)
+  width, height = (round(side * scale) for side in image.size)
+  image = image.resize((width, height), Image.Resampling.BILINEAR)
+  left, top = (width - _SIZE) // 2, (height - _SIZE) // 2
+  image = image.crop((left, top, left + _SIZE, top + _SIZE))
+  return np.asarray(image, np.float32)
+
+
+class _Files:
+  """Random access to the images: what torch and grain ask of a source."""
+
+  def __init__(self, paths: list[str]):
+    self._paths = paths
+
+  def __len__(self) -> int:
+    return len(self._paths)
+
+  def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+    return _open(self._paths[index]), 0
+
+
+def _torch(data: Data) -> Epoch:
+  from torch.utils import data as torch_data
+
+  loader = torch_data.DataLoader(
+    _Files(data.files()), batch_size=data.batch_size, num_workers=_WORKERS
+  )
+  return functools.partial(_sizes, loader)
+
+
+def _webdataset(data: Data) -> Epoch:
+  import io
+
+  import webdataset
+
+  dataset = webdataset.WebDataset(
+    [str(path) for path in sorted(data.folder.glob('*.tar'))],
+    shardshuffle=False,
+  )
+  dataset = dataset.map(lambda sample: (_open(io.BytesIO(sample['jpg'])), 0))
+  loader = webdataset.WebLoader(
+    dataset.batched(data.batch_size), batch_size=None, num_workers=_WORKERS
+  )
+  return functools.partial(_sizes, loader)
+
+
+def _grain(data: Data) -> Epoch:
+  import grain
+
+  dataset = grain.MapDataset.source(_Files(data.files()))
+  dataset = dataset.batch(data.batch_size).to_iter_dataset()
+  dataset = dataset.mp_prefetch(
+    grain.multiprocessing.MultiprocessingOptions(num_workers=_WORKERS)
+  )
+  return functools.partial(_sizes, dataset)
+
+
+READERS: dict[str, Callable[[Data], Epoch]] = {
+  'undecoded': _undecoded,
+  'tfds.load': _naive,
+  'exact': _evaluation,
+  'fast': functools.partial(_evaluation, mode='fast'),
+  'training': _training,
+  'legacy.parser': _legacy_parser,
+  'bare decoding': _bare_decoding,
+  'tfds.load, antialias': functools.partial(_naive, antialias=True),
+  'exact, antialias': functools.partial(_evaluation, antialias=True),
+  'fast, antialias': functools.partial(
+    _evaluation, mode='fast', antialias=True
+  ),
+  'torch, Pillow': _torch,
+  'webdataset, Pillow': _webdataset,
+  'grain, Pillow': _grain,
+}
+
+
+def _cpu() -> float:
+  usages = map(
+    resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+  )
+  return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _one_epoch(epoch: Epoch) -> dict[str, float]:
+  for _ in itertools.islice(epoch(), _WARM_BATCHES):
+    pass
+  gc.collect()  # Iterators and their workers end here, not in the epoch.
+  cpu, start = _cpu(), time.perf_counter()
+  images = sum(epoch())
+  return {
+    'images': images,
+    'seconds': time.perf_counter() - start,
+    'cpu': _cpu() - cpu,
+  }
+
+
+def _many_epochs(epoch: Epoch) -> dict[str, float]:
+  """Reads 50 epochs; the first ones, while memory settles, do not count."""
+  seconds, peaks = [], []
+  for _ in range(_EPOCHS):
+    start = time.perf_counter()
+    for _ in epoch():
+      pass
+    seconds.append(time.perf_counter() - start)
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+  return {
+    'median s': statistics.median(seconds[_SETTLED:]),
+    'longest s': max(seconds[_SETTLED:]),
+    'grown MiB': peaks[-1] - peaks[_SETTLED],
+  }
+
+
+if __name__ == '__main__':
+  what, data_dir, number, batch_size, folder = sys.argv[1:]
+  repeated = what.startswith('50 x ')
+  measure = _many_epochs if repeated else _one_epoch
+  reader = READERS[what.removeprefix('50 x ')]
+  data = Data(
+    data_dir=data_dir,
+    images=int(number),
+    batch_size=int(batch_size),
+    folder=pathlib.Path(folder),
+  )
+  print('\n' + json.dumps(measure(reader(data))))
