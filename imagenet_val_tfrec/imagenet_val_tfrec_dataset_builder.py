@@ -180,6 +180,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       )
       limit = wish.max_examples_per_split or 0
       provenance.check(self, lambda: self._examples(manager, limit))
+      staging.clear(staging.beside(target), target)
       return
     with staging.open_site(staging.beside(target), target) as site:
       provenance.check_absent(target, mode.overwrite_dataset)

@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from imagenet_val_tfrec import errors, join, shards, storage
 
 _ADVICE = 'Build with --overwrite to replace it, or remove the folder'
+_MOST_CLASSES = 100_000  # Whose names are compared.
 
 
 def describe(
@@ -85,12 +86,20 @@ def _check_same_classes(builder: tfds.core.DatasetBuilder) -> None:
   # TFDS lets other names pass, and tells of today's while the old stay there.
   there = tfds.features.FeaturesDict.from_config(builder.data_dir)['label']
   today = builder.info.features['label']
-  if today.num_classes and there.names != today.names:
+  if today.num_classes and _names(there) != _names(today):
     raise errors.InputError(
       f'{builder.data_dir}: this dataset has {there.num_classes:,} classes, '
-      f"{errors.some(there.names)}; today's config has {today.num_classes:,}, "
-      f'{errors.some(today.names)}. {_ADVICE}'
+      f"{errors.some(_names(there))}; today's config has "
+      f'{today.num_classes:,}, {errors.some(_names(today))}. {_ADVICE}'
     )
+
+
+def _names(label: tfds.features.ClassLabel) -> list[str]:
+  # TFDS makes up a name for each number, of which there may be billions.
+  if label.num_classes > _MOST_CLASSES:
+    return [f'0..{label.num_classes - 1}']
+  names: list[str] = label.names
+  return names
 
 
 def _check_same_input(

@@ -104,6 +104,13 @@ def open_site(path: str, target: str) -> Iterator[Site]:
     storage.remove(path)
 
 
+def clear(path: str, target: str) -> None:
+  """Removes what a dead process left at `path`, as the target is there."""
+  if storage.exists(path):
+    with contextlib.suppress(BusyError), open_site(path, target):
+      pass
+
+
 def _take_over(site: Site) -> None:
   """Puts back a target that was about to be replaced; removes what is stale."""
   old = os.path.join(site.path, _OLD)
