@@ -30,8 +30,12 @@ def exit_code(work: Callable[[], int]) -> int:
   with _short_warnings(), _sigterm_unwinds():
     try:
       return work()
-    except (errors.InputError, OSError) as e:
+    except errors.InputError as e:
       print(f'error: {e}', file=sys.stderr)
+      return 1
+    except OSError as e:
+      where = f'{e.filename}: ' if e.filename else ''
+      print(f'error: {where}{e.strerror or e}', file=sys.stderr)
       return 1
     except KeyboardInterrupt:
       return 128 + signal.SIGINT

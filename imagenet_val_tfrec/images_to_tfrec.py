@@ -1,0 +1,237 @@
+"""Images → raw TFRecord files, as the older `images_to_tfrec.py` made them.
+
+    python -m imagenet_val_tfrec.images_to_tfrec --image_dir val_images
+
+The same flags, file names, order and records; files appear only when all of
+them are complete.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+import tqdm
+
+from imagenet_val_tfrec import (
+  command_line,
+  errors,
+  files,
+  imagenet,
+  join,
+  jpeg,
+  labels,
+  numbering,
+  progress,
+  runners,
+  shards,
+  sources,
+  staging,
+  storage,
+)
+from imagenet_val_tfrec import plan as plan_lib
+
+# In the folder of the files, so on the same disk; no glob finds it.
+_SITE = '.incomplete'
+
+
+_FLAGS = (
+  ('--image_dir -dir', 'val_images', 'folder of images, or a .tar'),
+  ('--label_file -l', 'val.txt', 'one "NAME LABEL" a line'),
+  ('--img_shard -s', 5000, 'images in each file; the last may have fewer'),
+  ('--tfrec_base -tfb', 'data', 'beginning of the file names'),
+  ('--tfrec_dir -tfdir', 'tfrecords', 'folder for the files'),
+  ('--num_images -n', 0, 'only the first lines of the label file; 0 is all'),
+  ('--workers', 0, 'threads; 0 is two for each processor'),
+  ('--beam_pipeline_options', '', 'flags for Apache Beam, to run on it'),
+  ('--max_pixels', jpeg.MAX_PIXELS, 'most that an image header may promise'),
+)
+
+
+def make_tfrec(
+  *,
+  image_dir: str = 'val_images',
+  label_file: str = 'val.txt',
+  img_shard: int = 5000,
+  tfrec_base: str = 'data',
+  tfrec_dir: str = 'tfrecords',
+  num_images: int = 0,
+  workers: int = 0,
+  beam_pipeline_options: str = '',
+  overwrite: bool = False,
+  check_labels: bool = True,
+  max_pixels: int = jpeg.MAX_PIXELS,
+) -> list[str]:
+  """Writes labelled images to TFRecord files, in the label file's order.
+
+  Args:
+    image_dir: A folder of images, or a `.tar`, which is read in place.
+    label_file: One `NAME LABEL` a line.
+    img_shard: How many images go in each file; the last may have fewer.
+    tfrec_base: The files are `{tfrec_base}_0.tfrecord` and so on.
+    tfrec_dir: Where the files go; it is made if it is not there.
+    num_images: Only the first that many lines of the label file (0: all).
+    workers: How many threads (0: two for each processor).
+    beam_pipeline_options: Flags for Apache Beam, as `tfds build` takes them,
+      to run on it instead: `runner=DirectRunner,direct_num_workers=2`.
+    overwrite: Whether files of that base name may be replaced. Files of other
+      names are left alone.
+    check_labels: Whether labels of official ImageNet names must be the true
+      ones.
+    max_pixels: Most pixels that an image header may promise.
+
+  Returns:
+    The paths of the files, in order.
+
+  Raises:
+    errors.InputError: if the input cannot be used, `tfrec_dir` has files in it
+      or another process is writing there. Nothing is left behind.
+    OSError: if images or labels are not there, or files cannot be written.
+  """
+  _check_arguments(img_shard, tfrec_base, num_images, workers)
+  files.in_the_way(tfrec_dir, tfrec_base, overwrite)
+  label_lines = labels.read_labels(label_file)
+  if check_labels:
+    imagenet.check_labels(label_lines, unless='--no_check_labels')
+  examples = join.locate(
+    label_lines, sources.open_source(image_dir), limit=num_images
+  )
+  plan = _plan(examples, img_shard, tfrec_base, max_pixels)
+  print(
+    f'Writing {len(examples):,} images from {image_dir} to {tfrec_dir}, '
+    f'{img_shard:,} in each TFRecord file.'
+  )
+  if plan.lengths[-1] < img_shard:
+    print(f'Last TFRecord file will have {plan.lengths[-1]} images.')
+  with _removed_if_empty(tfrec_dir):
+    site_path = os.path.join(tfrec_dir, _SITE)
+    with staging.open_site(site_path, tfrec_dir) as site:
+      # Again: another run may have ended between the first look and the lock.
+      old = files.in_the_way(tfrec_dir, tfrec_base, overwrite)
+      with progress.progress_bar(
+        tqdm.tqdm, images=len(examples), description='Writing'
+      ) as report:
+        shards.write_plan(
+          plan,
+          site.shards,
+          run=_runner(workers, beam_pipeline_options),
+          progress=report,
+        )
+      files.publish(site.shards, tfrec_dir, old, plan.filenames)
+  paths = [os.path.join(tfrec_dir, name) for name in plan.filenames]
+  size = sum(map(storage.size_of, paths))
+  print(
+    f'Wrote {len(examples):,} images, {size / 1e6:,.1f} MB: {paths[0]}'
+    + (f' to {plan.filenames[-1]}' if len(paths) > 1 else '')
+  )
+  return paths
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command line.
+
+  Args:
+    argv: The arguments (None: those of this process).
+
+  Returns:
+    The exit code.
+  """
+  arguments = vars(_parser().parse_args(argv))
+
+  def work() -> int:
+    make_tfrec(**arguments)
+    return 0
+
+  return command_line.exit_code(work)
+
+
+def run() -> None:
+  """Runs as a console script."""
+  sys.exit(main())
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='images_to_tfrec',
+    description='Writes labelled images to TFRecord files, in the order of '
+    'the label file.',
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+  )
+  for flags, default, description in _FLAGS:
+    parser.add_argument(
+      *flags.split(), type=type(default), default=default, help=description
+    )
+  parser.add_argument(
+    '--overwrite',
+    action='store_true',
+    help='replace the files of this base name that are in the folder',
+  )
+  parser.add_argument(
+    '--no_check_labels',
+    dest='check_labels',
+    action='store_false',
+    default=True,
+    help='take other labels than the true ones for official ImageNet names',
+  )
+  return parser
+
+
+def _check_arguments(
+  img_shard: int, tfrec_base: str, num_images: int, workers: int
+) -> None:
+  for name, value, least in (
+    ('img_shard', img_shard, 1),
+    ('num_images', num_images, 0),
+    ('workers', workers, 0),
+  ):
+    if value < least:
+      raise errors.InputError(f'{name} is {value}, expected {least} or more')
+  if not tfrec_base or tfrec_base[0] == '.' or '/' in tfrec_base:
+    raise errors.InputError(
+      f'tfrec_base is {tfrec_base!r}, expected the beginning of a file name; '
+      'the folder is tfrec_dir'
+    )
+
+
+def _plan(
+  examples: join.Examples, img_shard: int, tfrec_base: str, max_pixels: int
+) -> plan_lib.Plan:
+  whole, rest = divmod(len(examples), img_shard)
+  lengths = [img_shard] * whole + [rest] * (rest > 0)
+  return plan_lib.Plan(
+    examples=examples,
+    lengths=lengths,
+    filenames=[
+      numbering.shard_name(tfrec_base, i) for i in range(len(lengths))
+    ],
+    checks=plan_lib.Checks(max_pixels=max_pixels),
+  )
+
+
+def _runner(workers: int, beam_pipeline_options: str) -> runners.Runner:
+  if not beam_pipeline_options:
+    return functools.partial(runners.run_threads, workers=workers)
+  from apache_beam.options import pipeline_options
+
+  flags = [f'--{option}' for option in beam_pipeline_options.split(',')]
+  return runners.choose(beam_options=pipeline_options.PipelineOptions(flags))
+
+
+@contextlib.contextmanager
+def _removed_if_empty(folder: str) -> Iterator[None]:
+  """Removes a folder that was not there before if nothing is in it after."""
+  is_new = not storage.exists(folder)
+  try:
+    yield
+  finally:
+    if is_new:
+      with contextlib.suppress(OSError):  # Not empty, as it should be.
+        os.rmdir(folder)
+
+
+if __name__ == '__main__':
+  run()

@@ -1,0 +1,104 @@
+"""Reads and adopts the raw TFRecord files of the older `images_to_tfrec.py`.
+
+Their records are those of this package's builder, so all this reads its shards
+too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from imagenet_val_tfrec import files, image_ops, preprocessing, runners
+from imagenet_val_tfrec.adoption import adopt
+
+__all__ = ['adopt', 'input_fn', 'parser']
+
+Preprocess = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+# The usual central crop: 224 pixels of an image whose short side is 256.
+_RESIZE = 256 / 224
+
+
+def parser(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """Decodes one record; works eagerly and in `tf.data.Dataset.map`.
+
+  Args:
+    record: A serialised example, string [].
+
+  Returns:
+    The image, uint8 [height, width, 3], gray and CMYK converted; and the
+    label, int32 [].
+
+  Raises:
+    tf.errors.InvalidArgumentError: if a field is missing, the image does not
+      decode, or it is not as high and wide as the record says.
+  """
+  fields = image_ops.parse_record(record)
+  image = tf.ensure_shape(image_ops.decode(fields), [None, None, 3])
+  return image, tf.cast(fields['label'], tf.int32)
+
+
+def input_fn(
+  tfrec_dir: str | os.PathLike[str],
+  batchsize: int,
+  height: int,
+  width: int,
+  *,
+  preprocess: Preprocess | None = None,
+  drop_remainder: bool = True,
+  shuffle_buffer: int = 0,
+  seed: int | None = None,
+  repeat: bool = False,
+) -> tf.data.Dataset:
+  """Yields batches of all files in a folder, for `model.fit` or `evaluate`.
+
+  Args:
+    tfrec_dir: Holds `NAME_0.tfrecord` and so on, which are read in numeric
+      order: `NAME_10` after `NAME_9`.
+    batchsize: Examples in a batch.
+    height: Of the images, in pixels.
+    width: Of the images, in pixels.
+    preprocess: From what `parser` returns, makes an image of that height and
+      width, and its label. By default, `pipeline.preprocess` does: the short
+      side is resized to 256 / 224 of the larger of height and width, and the
+      centre is cropped.
+    drop_remainder: Whether a last batch that is not full is left out.
+    shuffle_buffer: How many examples, still encoded, are shuffled at a time;
+      with 0, they come in order.
+    seed: Of the shuffling.
+    repeat: Whether to begin anew at the end, for ever.
+
+  Returns:
+    A dataset of images, float32 [batch, height, width, 3], 0..255 (or what
+    `preprocess` makes of them), and labels, int32 [batch].
+
+  Raises:
+    FileNotFoundError: if there are no such files.
+    errors.InputError: if a number is missing.
+  """
+
+  def example(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    if preprocess is not None:
+      return preprocess(*parser(record))
+    return preprocessing.preprocess(
+      record,
+      image_size=(height, width),
+      resize_size=round(max(height, width) * _RESIZE),
+    )
+
+  # One file after the other: reading takes a twentieth of the time.
+  dataset = tf.data.TFRecordDataset(files.legacy_shards(tfrec_dir))
+  if shuffle_buffer:
+    dataset = dataset.shuffle(shuffle_buffer, seed=seed)
+  if repeat:
+    dataset = dataset.repeat()
+  dataset = dataset.map(
+    example, num_parallel_calls=2 * runners.num_cpus(), deterministic=True
+  )
+  options = tf.data.Options()
+  options.autotune.enabled = False
+  dataset = dataset.batch(batchsize, drop_remainder=drop_remainder)
+  return dataset.prefetch(2).with_options(options)

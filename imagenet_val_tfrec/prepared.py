@@ -1,0 +1,121 @@
+"""What was built, read back: serialised examples, in or out of order."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple, TypeAlias
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from etils import epath
+
+from imagenet_val_tfrec import files
+
+Source: TypeAlias = 'tfds.core.DatasetBuilder | str | os.PathLike[str]'
+
+WHOLE_SPLIT = 'validation'
+
+_DATASET = 'imagenet_val_tfrec'
+_INTERLEAVED = 8  # Shards that are read in turns, when order is of no account.
+
+
+class Shards(NamedTuple):
+  """Files with records, in order, and which of their records.
+
+  Attributes:
+    paths: Of TFRecord files.
+    skips: How many records are passed over at the start of each.
+    takes: How many are read then; -1 for all.
+    total: How many that are, where it is known.
+  """
+
+  paths: list[str]
+  skips: list[int]
+  takes: list[int]
+  total: int | None
+
+
+def find_shards(source: Source, split: str) -> Shards:
+  """Finds out what `source` is; raises what `evaluation_dataset` does."""
+  if isinstance(source, tfds.core.DatasetBuilder):
+    return _shards_of(source, split)
+  folder = epath.Path(source)
+  if (folder / 'dataset_info.json').exists():
+    return _shards_of(tfds.builder_from_directory(folder), split)
+  if (folder / _DATASET).is_dir():
+    return _shards_of(tfds.builder(_DATASET, data_dir=folder), split)
+  try:
+    paths = files.legacy_shards(folder)
+  except FileNotFoundError as e:
+    raise FileNotFoundError(
+      f'{e}; or a data_dir of TFDS, with a folder {_DATASET!r} in it; or a '
+      "version folder, with 'dataset_info.json'"
+    ) from e
+  if split != WHOLE_SPLIT:
+    raise ValueError(
+      f'split is {split!r}, but {os.fspath(folder)!r} holds raw files, which '
+      f'have no other than {WHOLE_SPLIT!r}; adopt them into TFDS to read a part'
+    )
+  return Shards(paths, [0] * len(paths), [-1] * len(paths), None)
+
+
+def _shards_of(builder: tfds.core.DatasetBuilder, split: str) -> Shards:
+  info = builder.info
+  where = f'{info.full_name} in {os.fspath(builder.data_dir)!r}'
+  if not info.splits:
+    raise ValueError(
+      f'{where} is not prepared; build it first, or name the version folder of '
+      'one that is'
+    )
+  if missing := [
+    name
+    for name in ('label', 'height', 'width', 'image')
+    if name not in info.features
+  ]:
+    raise ValueError(
+      f'{where} lacks the features {", ".join(missing)}; expected a dataset '
+      f'that {_DATASET} built'
+    )
+  if info.file_format.value != 'tfrecord':
+    raise ValueError(
+      f"{where} is of format {info.file_format.value!r}, expected 'tfrecord'; "
+      'read it by tfds.data_source'
+    )
+  parts = info.splits[split].file_instructions
+  if not parts:
+    raise ValueError(f'split is {split!r}, which holds no example of {where}')
+  return Shards(
+    [os.fspath(part.filename) for part in parts],
+    [part.skip for part in parts],
+    [part.take for part in parts],
+    sum(part.take for part in parts),
+  )
+
+
+def read_in_order(shards: Shards) -> tf.data.Dataset:
+  """Reads serialised examples in order; one too many or few is an error."""
+  dataset = tf.data.Dataset.from_tensor_slices(shards[:3]).flat_map(_read)
+  if shards.total is None:
+    return dataset
+  return dataset.apply(tf.data.experimental.assert_cardinality(shards.total))
+
+
+def read_shuffled(
+  shards: Shards, seed: tf.Tensor, buffer_size: int
+) -> tf.data.Dataset:
+  """Reads serialised examples in an order that follows from `seed`, int [2]."""
+  order = tf.random.experimental.stateless_shuffle(
+    tf.range(len(shards.paths)), seed
+  )
+  return (
+    tf.data.Dataset.from_tensor_slices(
+      tuple(tf.gather(column, order) for column in shards[:3])
+    )
+    .interleave(_read, cycle_length=_INTERLEAVED, block_length=1)
+    .shuffle(buffer_size, tf.cast(seed[0], tf.int64), False)
+  )
+
+
+def _read(path: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
+  dataset = tf.data.TFRecordDataset(path)
+  return dataset.skip(tf.cast(skip, tf.int64)).take(tf.cast(take, tf.int64))

@@ -1,0 +1,110 @@
+"""The notebook runs from start to end, and is stored without outputs."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import io
+import os
+
+import making
+import nbclient
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+EXAMPLES = making.ROOT / 'examples'
+NOTEBOOK = EXAMPLES / 'train_and_evaluate.ipynb'
+
+
+def _read() -> nbformat.NotebookNode:
+  return nbformat.read(NOTEBOOK, as_version=4)
+
+
+def _code_cells(notebook) -> list[nbformat.NotebookNode]:
+  return [cell for cell in notebook.cells if cell.cell_type == 'code']
+
+
+def test_it_is_stored_without_outputs():
+  cells = _code_cells(_read())
+  assert len(cells) > 5
+  assert [cell.outputs for cell in cells] == [[]] * len(cells)
+  assert {cell.execution_count for cell in cells} == {None}
+
+
+@pytest.fixture(scope='module')
+def executed(tmp_path_factory):
+  notebook = _read()
+  (parameters,) = (
+    cell
+    for cell in notebook.cells
+    if 'parameters' in cell.metadata.get('tags', [])
+  )
+  data_dir = tmp_path_factory.mktemp('data')
+  parameters.source += f'\nDATA_DIR = {os.fspath(data_dir)!r}\n'
+  # The package need not be installed: it is found as the tests find it.
+  places = [os.fspath(making.ROOT), *filter(None, [os.getenv('PYTHONPATH')])]
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv('PYTHONPATH', os.pathsep.join(places))
+    patch.setenv('TF_CPP_MIN_LOG_LEVEL', '2')
+    nbclient.NotebookClient(
+      notebook,
+      timeout=120,
+      kernel_name='python3',
+      resources={'metadata': {'path': os.fspath(EXAMPLES)}},
+    ).execute()
+  return notebook
+
+
+def _outputs(notebook, kind: str) -> list[str]:
+  return [
+    output['data'][kind]
+    for cell in _code_cells(notebook)
+    for output in cell.outputs
+    if kind in output.get('data', {})
+  ]
+
+
+def _printed(notebook) -> str:
+  return ''.join(
+    output['text']
+    for cell in _code_cells(notebook)
+    for output in cell.outputs
+    if output.output_type == 'stream' and output.name == 'stdout'
+  )
+
+
+def test_it_draws_three_figures(executed):
+  figures = _outputs(executed, 'image/png')
+  assert len(figures) == 3
+  for figure in figures:
+    image = Image.open(io.BytesIO(base64.b64decode(figure))).convert('RGB')
+    assert min(image.size) > 200
+    assert np.asarray(image).std() > 10
+
+
+def test_it_trains_and_evaluates(executed):
+  results = [
+    ast.literal_eval(text)
+    for text in _outputs(executed, 'text/plain')
+    if text.startswith('{')
+  ]
+  trained, untrained = results
+  assert trained['top_1'] * 8 in range(9)
+  assert trained['top_1'] <= trained['top_5'] <= 1
+  assert untrained['cross_entropy'] == pytest.approx(np.log(1000), abs=0.1)
+
+
+def test_it_reads_raw_files_and_by_number(executed):
+  printed = _printed(executed)
+  # Of dummy_data: the first and the last picture, and the sixth one's class.
+  assert 'n11939491: (240, 240, 3), uint8' in printed
+  assert 'n04507155: (219, 173, 3), uint8' in printed
+  assert '8 examples; the sixth is of class 599' in printed
+  assert printed.count('(4, 224, 224, 3)') == 2
+
+
+def test_the_readme_has_a_picture_of_it():
+  with Image.open(EXAMPLES / 'pictures.png') as image:
+    assert image.size[0] > 600
