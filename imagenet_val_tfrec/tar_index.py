@@ -106,7 +106,10 @@ def read_index(reader: storage.RandomReader, path: str) -> Iterator[Member]:
       raise _cut(path, position, f'a member promises {size:,} bytes of data')
     if kind in _EXTENDED:
       found = _extended(reader, kind, data, size, path, position)
-      (pax_global if kind == _GLOBAL else pax).update(found)
+      if kind == _GLOBAL:
+        pax_global.update(found)
+      else:
+        pax = found | pax
     else:
       known = pax_global | pax if pax_global else pax
       name = known.get('path') or _name(block)
@@ -238,8 +241,8 @@ def _extended(
       found['path'] = _text(value)
     elif key == b'path':
       found.setdefault('path', _text(value))
-    elif key == b'size' and kind != _GLOBAL:
-      if not value.isdigit() or len(value) > _MAX_DIGITS:
+    elif key == b'size':
+      if not value.isdigit() or len(value) > _MAX_DIGITS or kind == _GLOBAL:
         raise _damaged(path, position, 'is followed by a size that is none')
       found['size'] = value.decode()
     if key.startswith(b'GNU.sparse.'):
