@@ -23,6 +23,23 @@ def legacy_shards(tfrec_dir: str | os.PathLike[str]) -> list[str]:
       to more than one NAME.
   """
   folder = os.fspath(tfrec_dir)
+  numbers = series(folder)
+  missing = [name for name, is_there in numbers.items() if not is_there]
+  if missing:
+    raise errors.InputError(
+      f'{folder}: {len(missing)} files are missing: {errors.some(missing)}; '
+      f'the last one there is {list(numbers)[-1]!r}. Copy or make them again.'
+    )
+  return [os.path.join(folder, name) for name in numbers]
+
+
+def series(folder: str) -> dict[str, bool]:
+  """Returns the names from number 0 to the last one, and which are there.
+
+  Raises:
+    FileNotFoundError: as `legacy_shards`.
+    errors.InputError: as `legacy_shards`, but for numbers that are missing.
+  """
   expected = f'{numbering.shard_name("NAME", 0)} and so on'
   if not storage.is_folder(folder):
     raise FileNotFoundError(f'no folder {folder!r}; expected one of {expected}')
@@ -46,18 +63,10 @@ def legacy_shards(tfrec_dir: str | os.PathLike[str]) -> list[str]:
       f'{errors.some(sorted(by_base))}; expected one. Give each its own folder.'
     )
   ((base, numbers),) = by_base.items()
-  missing = [
-    numbering.shard_name(base, number)
-    for number in range(max(numbers))
-    if number not in numbers
-  ]
-  if missing:
-    raise errors.InputError(
-      f'{folder}: {len(missing)} files are missing: {errors.some(missing)}; '
-      f'the last one there is {numbers[max(numbers)]!r}. Copy or make them '
-      'again.'
-    )
-  return [os.path.join(folder, name) for name in numbers.values()]
+  return {
+    numbering.shard_name(base, number): number in numbers
+    for number in range(max(numbers) + 1)
+  }
 
 
 def in_the_way(tfrec_dir: str, tfrec_base: str, overwrite: bool) -> list[str]:

@@ -188,7 +188,7 @@ def training_dataset(
     return image, label + label_offset
 
   def epoch(number: tf.Tensor) -> tf.data.Dataset:
-    epoch_seed = tf.random.fold_in([seed, 0], number)
+    epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), number)
     dataset = prepared.read_shuffled(shards, epoch_seed, shuffle_buffer)
     return (
       dataset.enumerate()
@@ -234,8 +234,6 @@ def _finish(
     dataset = dataset.map(lambda images, *others: (transform(images), *others))
   options = tf.data.Options()
   options.autotune.enabled = autotune
-  # Each example is worked on by one thread: there are enough of them.
-  options.threading.max_intra_op_parallelism = 1
   return dataset.prefetch(2).with_options(options)
 
 
