@@ -34,7 +34,6 @@ _SPARSE = b'S'
 # Where a GNU sparse header, and a block that continues it, says that a block
 # follows that is not counted in the size.
 _SPARSE_GOES_ON, _BLOCK_GOES_ON = 482, 504
-
 _COMPRESSED = (
   (b'\x1f\x8b', 'gzip', 'gzip -dc {} > NEW.tar'),
   (b'BZh', 'bzip2', 'bzip2 -dc {} > NEW.tar'),

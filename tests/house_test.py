@@ -17,7 +17,7 @@ PACKAGE = ROOT / 'imagenet_val_tfrec'
 FLOORS = [
   ['_version', 'errors', 'names', 'numbering', 'wire', 'progress', 'storage'],
   ['files', 'folders', 'jpeg', 'label_lines', 'outputs', 'records', 'staging'],
-  ['command_line', 'decoding', 'tar_index'],
+  ['command_line', 'decoding', 'frames', 'tar_index'],
   ['labels', 'sources'],
   ['imagenet', 'matching'],
   ['discovery', 'join'],
@@ -25,10 +25,11 @@ FLOORS = [
   ['reading', 'runners'],
   ['shards'],
   ['config', 'layout', 'provenance'],
-  ['image_ops', 'prepared'],
+  ['image_ops', 'inspection', 'prepared'],
   ['preprocessing'],
-  ['legacy', 'pipeline'],
-  ['imagenet_val_tfrec_dataset_builder', 'images_to_tfrec'],
+  ['imagenet_val_tfrec_dataset_builder', 'images_to_tfrec', 'pipeline'],
+  ['adoption'],
+  ['legacy'],
   ['__init__'],
 ]
 

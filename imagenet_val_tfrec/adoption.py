@@ -1,0 +1,207 @@
+"""Makes a TFDS dataset of older raw files, without touching a byte of them.
+
+Their records are those that a build writes; so all that is missing are the
+names that TFDS gives to files, and the metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow_datasets as tfds
+
+from imagenet_val_tfrec import (
+  errors,
+  files,
+  frames,
+  imagenet_val_tfrec_dataset_builder,
+  inspection,
+  jpeg,
+  provenance,
+  records,
+  staging,
+  storage,
+)
+from imagenet_val_tfrec.config import ImagenetValTfrecConfig
+
+_VERIFY = 'imagenet_val_tfrec verify'
+
+
+class _File(NamedTuple):
+  """What was found in one file; the labels are those of some records."""
+
+  path: str
+  length: int
+  size: int
+  labels: Sequence[int]
+
+
+def adopt(
+  tfrec_dir: str | os.PathLike[str],
+  data_dir: str | os.PathLike[str],
+  *,
+  split: str = 'validation',
+  config: str | ImagenetValTfrecConfig | None = None,
+  overwrite: bool = False,
+) -> str:
+  """Makes older files a TFDS dataset, which `tfds.load` reads in their order.
+
+  Nothing is copied: the files get second names (hard links, or symbolic links
+  where those cannot be made, as to another disk). Records are counted by their
+  frames; the first and the last one of each file are checked. To check all is
+  what `imagenet_val_tfrec verify` does.
+
+  Args:
+    tfrec_dir: Holds `NAME_0.tfrecord` and so on.
+    data_dir: Of TFDS. The dataset will be in
+      `{data_dir}/imagenet_val_tfrec/{config}/1.0.0`.
+    split: Name of the split.
+    config: Name and classes of the dataset: by default `imagenet2012` with its
+      1,000; else an `ImagenetValTfrecConfig(name=…, num_classes=…)`.
+    overwrite: Whether a dataset that is there is replaced.
+
+  Returns:
+    The path of the dataset's version folder.
+
+  Raises:
+    errors.InputError: if the files are not complete, hold other records, or
+      labels that do not fit the config; or if a dataset is there already.
+      Nothing is left behind.
+    OSError: if there are no files, or they cannot be read or linked.
+  """
+  tfrec_dir, data_dir = os.fspath(tfrec_dir), os.fspath(data_dir)
+  for path in (tfrec_dir, data_dir):
+    if storage.is_remote(path):
+      raise errors.InputError(
+        f'{path}: files there cannot be linked, expected a folder of this '
+        'machine. Adopt here, then copy the dataset'
+      )
+  found = [_examine(path) for path in files.legacy_shards(tfrec_dir)]
+  target: str = os.path.abspath(_builder(data_dir, config).data_dir)
+  _check_absent(target, overwrite)
+  with staging.open_site(staging.beside(target), target) as site:
+    # Again: another process may have built it before the site was ours.
+    _check_absent(target, overwrite)
+    builder = _builder(site.path, config)
+    _check_labels(found, builder.info.features['label'].num_classes)
+    _fill(builder, found, split, adopted_from=tfrec_dir)
+    site.publish(os.fspath(builder.data_dir))
+  # TFDS asks there which config is meant when none is named.
+  folder = os.path.join(data_dir, builder.name, '.config')
+  storage.make_folder(folder)
+  default = {'default_config_name': builder.default_builder_config.name}
+  storage.write_text(os.path.join(folder, 'metadata.json'), json.dumps(default))
+  return target
+
+
+def _builder(
+  data_dir: str, config: str | ImagenetValTfrecConfig | None
+) -> tfds.core.DatasetBuilder:
+  try:
+    return imagenet_val_tfrec_dataset_builder.Builder(
+      data_dir=data_dir, config=config
+    )
+  except ValueError as e:  # TFDS knows no config of that name.
+    raise errors.InputError(str(e)) from e
+
+
+def _examine(path: str) -> _File:
+  """Counts the records of a file, and checks the first and the last one."""
+  first = last = None
+  length = 0
+  with storage.open_random(path) as reader:
+    for item in frames.walk(reader):
+      if isinstance(item, frames.Damage):
+        raise _bad_record(path, length, item.offset, item.what)
+      first, last = first or item, item
+      length += 1
+    if not first or not last:
+      raise errors.InputError(f'{path}: an empty file, expected records')
+    labels = []
+    for number, frame in ((0, first), (length - 1, last)):
+      try:
+        record = records.parse(frame.payload(reader))
+        inspection.check_shape(record)
+      except (records.RecordError, jpeg.JpegError) as e:
+        raise _bad_record(path, number, frame.offset, str(e)) from e
+      labels.append(record.label)
+    return _File(path, length, reader.size, labels)
+
+
+def _bad_record(
+  path: str, number: int, offset: int, what: str
+) -> errors.InputError:
+  return errors.InputError(
+    f'{path}: record {number} at byte {offset:,}: {what}. To see all that is '
+    f'wrong: {_VERIFY} {os.path.dirname(path)}'
+  )
+
+
+def _check_absent(target: str, overwrite: bool) -> None:
+  if storage.exists(target) and not overwrite:
+    raise errors.InputError(
+      f'{target}: there is a dataset already. Say overwrite to replace it, or '
+      'another data_dir, or a config of another name'
+    )
+
+
+def _check_labels(found: Sequence[_File], num_classes: int) -> None:
+  wrong = [
+    f'{file.path}: label {label}'
+    for file in found
+    for label in dict.fromkeys(file.labels)
+    if not 0 <= label < num_classes
+  ]
+  if wrong:
+    raise errors.InputError(
+      errors.offenders(
+        f'labels are out of range 0..{num_classes - 1}',
+        wrong,
+        'Say a config of that many classes: '
+        'ImagenetValTfrecConfig(name=…, num_classes=…)',
+      )
+    )
+
+
+def _fill(
+  builder: tfds.core.DatasetBuilder,
+  found: Sequence[_File],
+  split: str,
+  *,
+  adopted_from: str,
+) -> None:
+  """Makes the builder's folder a dataset of the files."""
+  folder = builder.data_path
+  storage.make_folder(os.fspath(folder))
+  template = tfds.core.ShardedFileTemplate(
+    data_dir=folder,
+    dataset_name=builder.name,
+    split=split,
+    filetype_suffix='tfrecord',
+  )
+  shards = template.sharded_filepaths(num_shards=len(found))
+  for file, shard in zip(found, shards, strict=True):
+    _give_name(file.path, os.fspath(shard))
+  info = tfds.core.SplitInfo(
+    name=split,
+    shard_lengths=[file.length for file in found],
+    num_bytes=sum(file.size for file in found),
+    filename_template=template,
+  )
+  builder.info.set_splits(tfds.core.SplitDict([info]))
+  builder.info.metadata[provenance.ADOPTED_FROM] = os.path.basename(
+    os.path.abspath(adopted_from)
+  )
+  builder.info.write_to_directory(folder)
+
+
+def _give_name(path: str, name: str) -> None:
+  """Gives a file a second name."""
+  path = os.path.realpath(path)
+  try:
+    os.link(path, name)
+  except OSError:  # Another disk, no such links there, not one's own file.
+    os.symlink(path, name)
