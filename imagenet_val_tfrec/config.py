@@ -43,7 +43,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
 
   def __post_init__(self) -> None:
     self.image_dir = self.image_dir and os.fspath(self.image_dir)
-    self.label_file = self.label_file and os.fspath(self.label_file)
+    self.label_file = self.label_file and os.path.expanduser(self.label_file)
     if self.num_images < 0:
       raise ValueError(f'num_images is {self.num_images}, expected 0 or more')
     if self.class_names is not None:

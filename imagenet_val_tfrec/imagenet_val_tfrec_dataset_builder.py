@@ -236,4 +236,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     self, dl_manager: tfds.download.DownloadManager, limit: int = 0
   ) -> join.Examples:
     config: ImagenetValTfrecConfig = self.builder_config
-    return config.examples(lambda: os.fspath(dl_manager.manual_dir), limit)
+    examples = config.examples(lambda: os.fspath(dl_manager.manual_dir), limit)
+    # Direct writing does not encode labels, so nobody else would look.
+    number = self.info.features['label'].num_classes
+    if number is not None:
+      examples.labels.check_range(number)
+    return examples

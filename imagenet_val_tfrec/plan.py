@@ -169,7 +169,7 @@ def shard_lengths(
     ValueError: if there are fewer images than shards, or one image is larger
       than a shard may be.
   """
-  if number > len(sizes):
+  if not 1 <= number <= len(sizes):
     raise ValueError(
       f'{number:,} shards for {len(sizes):,} images; expected at most one for '
       'each image (--num_shards)'

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from typing import TypeAlias
 
 from imagenet_val_tfrec import decoding, errors, jpeg, records, sources
 from imagenet_val_tfrec import plan as plan_lib
+
+_LARGE = 1 << 22  # Bytes of a file, or pixels of an image.
+
+_Alone: TypeAlias = contextlib.AbstractContextManager[object]
+_AT_ONCE: _Alone = contextlib.nullcontext()
+_DECODING: _Alone = threading.Lock()
 
 
 class ImageError(errors.InputError):
@@ -41,23 +50,41 @@ def image_error(
   )
 
 
-def read_checked(shard: plan_lib.Shard) -> Iterator[records.Record | str]:
-  """Yields each image as a record, or what is wrong with it."""
-  max_pixels = shard.checks.max_pixels
+def read_checked(
+  shard: plan_lib.Shard, large: _Alone = _AT_ONCE
+) -> Generator[records.Record | str, None, None]:
+  """Yields each image as a record, or what is wrong with it.
+
+  Args:
+    shard: What to read.
+    large: Is held while a large image is read, and until the next is asked
+      for; a lock lets no other thread have one at the same time.
+  """
   with shard.source.open() as reader:
     for i, (entry, label) in enumerate(shard.examples()):
-      try:
-        image = reader.read(entry)
-        shape = jpeg.read_shape(image, max_pixels=max_pixels)
-        if shard.checks.decode:
-          decoding.check_decodes(image, shape)
-      except (sources.SourceError, jpeg.JpegError) as e:
-        yield f'{shard.where(i)}: {e}'
-      else:
-        yield records.Record(
-          label=label,
-          height=shape.height,
-          width=shape.width,
-          chans=shape.chans,
-          image=image,
-        )
+      with large if entry.size > _LARGE else _AT_ONCE:
+        try:
+          yield _read_one(reader, entry, label, shard.checks)
+        except (sources.SourceError, jpeg.JpegError) as e:
+          yield f'{shard.where(i)}: {e}'
+
+
+def _read_one(
+  reader: sources.Reader,
+  entry: sources.Entry,
+  label: int,
+  checks: plan_lib.Checks,
+) -> records.Record:
+  image = reader.read(entry)
+  shape = jpeg.read_shape(image, max_pixels=checks.max_pixels)
+  if checks.decode:
+    many_pixels = shape.height * shape.width > _LARGE
+    with _DECODING if many_pixels else _AT_ONCE:
+      decoding.check_decodes(image, shape)
+  return records.Record(
+    label=label,
+    height=shape.height,
+    width=shape.width,
+    chans=shape.chans,
+    image=image,
+  )

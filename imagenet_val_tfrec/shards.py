@@ -15,6 +15,7 @@ import errno
 import json
 import os
 import sys
+import threading
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -28,6 +29,9 @@ from imagenet_val_tfrec import (
   storage,
 )
 from imagenet_val_tfrec import plan as plan_lib
+
+# So that many threads need no more memory for these than one.
+_LARGE_IMAGES = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,11 +158,11 @@ def write_shard(
 def is_written(shard: plan_lib.Shard, folder: str) -> bool:
   """Whether this very shard stands in the folder, whole."""
   path = os.path.join(folder, shard.filename)
-  if not storage.exists(_note_path(path)) or not storage.exists(path):
-    return False
-  note = json.loads(storage.read_text(_note_path(path)))
+  note = _read_note(path)
   return bool(
-    note['digest'] == shard.digest()
+    note
+    and storage.exists(path)
+    and note['digest'] == shard.digest()
     and not note['problems']
     and note['bytes'] == storage.size_of(path)
   )
@@ -183,9 +187,9 @@ def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
   problems = []
   for filename in plan.filenames:
     path = os.path.join(folder, filename)
-    if not storage.exists(_note_path(path)):
+    note = _read_note(path)
+    if note is None:
       raise OSError(f'{path} was not written: a worker was lost; build again')
-    note = json.loads(storage.read_text(_note_path(path)))
     problems += note['problems']
     chans.update(note['chans'])
     if not note['problems']:
@@ -193,6 +197,15 @@ def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
   if problems:
     raise reading.image_error(plan.examples.source, problems)
   return Summary(sizes=sizes, chans=dict(sorted(chans.items())))
+
+
+def _read_note(path: str) -> dict[str, Any] | None:
+  """Returns the note of a shard; None if there is none, or it is damaged."""
+  try:
+    note: dict[str, Any] = json.loads(storage.read_text(_note_path(path)))
+  except (OSError, ValueError):
+    return None
+  return note if {'digest', 'problems', 'chans'} <= note.keys() else None
 
 
 def _note_path(path: str) -> str:
@@ -205,8 +218,11 @@ def _write_part(
   """Writes the shard's file; returns its note."""
   chans: collections.Counter[int] = collections.Counter()
   problems: list[str] = []
-  with outputs.open_output(part, shard.file_format) as out:
-    for record in reading.read_checked(shard):
+  with (
+    outputs.open_output(part, shard.file_format) as out,
+    contextlib.closing(reading.read_checked(shard, _LARGE_IMAGES)) as read,
+  ):
+    for record in read:
       if isinstance(record, str):
         problems.append(record)
       else:
@@ -215,6 +231,7 @@ def _write_part(
           out.write(records.serialise(record))
       if progress:
         progress(1, 0 if isinstance(record, str) else len(record.image))
+      del record  # Before the next one is read: it may be large.
   return {
     'digest': shard.digest(),
     'chans': {str(key): value for key, value in chans.items()},

@@ -15,6 +15,7 @@ import os
 import socket
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 
 from imagenet_val_tfrec import errors, storage
@@ -22,6 +23,7 @@ from imagenet_val_tfrec import errors, storage
 _OWNER = 'owner.json'
 _SHARDS = 'shards'
 _OLD = 'old'
+_GONE = '.gone'
 
 
 class BusyError(errors.InputError):
@@ -52,10 +54,17 @@ class Site:
     dies between two renames, the next `open_site` puts the old one back.
     """
     storage.make_folder(os.path.dirname(self.target))
-    if storage.exists(self.target) and not _exchange(folder, self.target):
-      storage.replace(self.target, os.path.join(self.path, _OLD))
     if not storage.exists(self.target):
       storage.replace(folder, self.target)
+    elif not _exchange(folder, self.target):
+      old = os.path.join(self.path, _OLD)
+      storage.replace(self.target, old)
+      try:
+        storage.replace(folder, self.target)
+      except BaseException:
+        if not storage.exists(self.target):
+          storage.replace(old, self.target)
+        raise
 
 
 def beside(target: str) -> str:
@@ -98,10 +107,12 @@ def open_site(path: str, target: str) -> Iterator[Site]:
       raise
     except BaseException:
       # A worker that is still at it may get in the way; the error counts.
-      with contextlib.suppress(OSError):
-        storage.remove(path)
+      if not storage.exists(os.path.join(path, _OLD)):
+        with contextlib.suppress(OSError):
+          _remove(path)
       raise
-    storage.remove(path)
+    with contextlib.suppress(OSError):
+      _remove(path)
 
 
 def clear(path: str, target: str) -> None:
@@ -119,6 +130,10 @@ def _take_over(site: Site) -> None:
   for name in storage.names_in(site.path):
     if name not in (_OWNER, _SHARDS):
       storage.remove(os.path.join(site.path, name))
+  above, site_name = os.path.split(site.path)
+  for name in storage.names_in(above):
+    if name.startswith(f'{site_name}.') and name.endswith(_GONE):
+      storage.remove(os.path.join(above, name))
 
 
 def _exchange(path: str, other: str) -> bool:
@@ -147,19 +162,44 @@ def _ownership(path: str) -> Iterator[None]:
     storage.write_text(owner, _this_process())
     yield
     return
-  import fcntl
-
-  descriptor = os.open(owner, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+  descriptor = _lock(path, owner)
   try:
-    try:
-      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as e:
-      raise _busy(path, owner) from e
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, _this_process().encode(), 0)
     yield
   finally:
     os.close(descriptor)
+
+
+def _lock(path: str, owner: str) -> int:
+  """Returns the owner's file, open and locked, of the site that is there."""
+  import fcntl
+
+  while True:
+    storage.make_folder(os.path.join(path, _SHARDS))
+    try:
+      descriptor = os.open(owner, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except FileNotFoundError:  # The last owner removed the site just now.
+      continue
+    try:
+      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      if os.path.samestat(os.fstat(descriptor), os.stat(owner)):
+        return descriptor
+    except BlockingIOError as e:
+      os.close(descriptor)
+      raise _busy(path, owner) from e
+    except FileNotFoundError:
+      pass
+    os.close(descriptor)
+
+
+def _remove(path: str) -> None:
+  """Removes a site; whoever opens it meanwhile gets one of its own."""
+  gone = path
+  if not storage.is_remote(path):
+    gone = f'{path}.{uuid.uuid4().hex}{_GONE}'
+    storage.replace(path, gone)
+  storage.remove(gone)
 
 
 def _this_process() -> str:

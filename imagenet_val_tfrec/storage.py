@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 import threading
+import uuid
 from collections.abc import Iterator
 from typing import IO, Protocol
 
@@ -180,7 +181,7 @@ def remove(path: str) -> None:
 
 def write_text(path: str, text: str) -> None:
   """Writes a small file whole: under another name first, then renamed."""
-  part = f'{path}.part'
+  part = f'{path}.{uuid.uuid4().hex}.part'
   epath.Path(part).write_text(text)
   replace(part, path)
 

@@ -528,3 +528,19 @@ def test_input_that_broke_is_told_but_the_dataset_is_used(tmp_path):
   (manual / 'val.txt').write_text('{"no": "labels"}')
   with pytest.warns(UserWarning, match=r'taken as it is.*JSON'):
     build(tmp_path / 'data', manual_dir=manual)
+
+
+def test_labels_beyond_the_feature_are_refused(tmp_path):
+  manual = tmp_path / 'manual'
+  manual.mkdir()
+  (manual / 'val_images').symlink_to(DUMMY / 'val_images')
+  lines = [line.split() for line in (DUMMY / 'val.txt').open()]
+  (manual / 'val.txt').write_text(
+    ''.join(f'{name} {5000 + i}\n' for i, (name, _) in enumerate(lines))
+  )
+  config = imagenet_val_tfrec.ImagenetValTfrecConfig(
+    name='mine', check_labels=False
+  )
+  with pytest.raises(errors.InputError, match=r'out of range 0\.\.999'):
+    build(tmp_path / 'data', manual_dir=manual, config=config)
+  assert leftovers(tmp_path / 'data') == []

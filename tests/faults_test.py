@@ -43,9 +43,6 @@ def fail(how: str, mode: str, folder: pathlib.Path, data: pathlib.Path) -> int:
   [
     ('killed_at_every_step', NEW, 30),
     ('killed_at_every_step', OVERWRITE, 30),
-    ('SIGKILL', OVERWRITE, 1),
-    ('SIGTERM', OVERWRITE, 1),
-    ('SIGINT', OVERWRITE, 1),
     ('with_few_descriptors', NEW, 1),
     ('with_little_memory', OVERWRITE, 3),
   ],
@@ -81,6 +78,43 @@ def disk(tmp_path):
 )
 def test_disks_that_fail(tmp_path, disk, how, mode, at_least):
   assert fail(how, mode, tmp_path, disk) >= at_least
+
+
+LARGE = """
+import pathlib, resource, sys
+import making
+folder = pathlib.Path(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+  making.build(
+    folder / 'data',
+    image_dir=folder / 'images',
+    label_file=folder / 'labels.txt',
+    options={'num_shards': 6},
+  )
+except ValueError as e:
+  print(e)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_of_large_images_one_is_in_memory(tmp_path):
+  """The threads have 60 MB each to read, and take little more than one."""
+  files = making.write_folder(tmp_path / 'images', making.many(6))
+  (tmp_path / 'labels.txt').write_text(making.label_text(making.many(6)))
+  for path in files.iterdir():
+    path.write_bytes(b'')
+    os.truncate(path, 60_000_000)
+  run = subprocess.run(
+    [sys.executable, '-c', LARGE, str(tmp_path)],
+    check=True,
+    capture_output=True,
+    text=True,
+    env={**os.environ, 'PYTHONPATH': f'{making.ROOT}:{making.ROOT}/tests'},
+  )
+  lines = run.stdout.splitlines()
+  assert lines[0].startswith('6 images cannot be used in ')
+  assert int(lines[-1]) < 100_000  # Kilobytes.
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')

@@ -1,7 +1,9 @@
 """One contract for all runners and sources; retries and lost workers."""
 
+import concurrent.futures
 import functools
 import hashlib
+import os
 import pathlib
 
 import pytest
@@ -45,10 +47,6 @@ def digests(folder) -> dict[str, str]:
   }
 
 
-# Of the bytes that protobuf and TFRecordWriter give; see records_test.
-EXPECTED: dict[int, dict[str, str]] = {}
-
-
 @pytest.mark.parametrize('num_shards', [1, 3, 8])
 @pytest.mark.parametrize('source', ['ILSVRC2012_img_val.tar', 'val_images'])
 @pytest.mark.parametrize('runner', RUNNERS)
@@ -72,3 +70,18 @@ def test_same_bytes_everywhere(tmp_path, runner, source, num_shards):
   assert sum(images for images, _ in told) == 8
   total = sum(path.stat().st_size for path in (DUMMY / 'val_images').iterdir())
   assert sum(size for _, size in told) == total
+
+
+def test_many_attempts_at_one_shard_end_in_one(tmp_path):
+  (shard,) = dummy_plan(num_shards=1).shards()
+  for name in ('one', 'many'):
+    (tmp_path / name).mkdir()
+  shards.write_shard(shard, str(tmp_path / 'one'))
+  with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    folder = str(tmp_path / 'many')
+    for _ in range(20):
+      list(pool.map(shards.write_shard, [shard] * 8, [folder] * 8))
+      assert digests(tmp_path / 'many') == digests(tmp_path / 'one')
+      assert sorted(os.listdir(folder)) == ['part_0', 'part_0.json']
+      for name in os.listdir(folder):
+        os.unlink(os.path.join(folder, name))

@@ -135,3 +135,42 @@ def test_a_site_is_beside_the_configs_folder():
   assert staging.beside('/data/name/config/1.0.0') == (
     str(pathlib.Path('/data/name/incomplete.config.1.0.0'))
   )
+
+
+def test_a_publish_that_fails_puts_the_old_one_back(tmp_path, monkeypatch):
+  monkeypatch.setattr(staging, '_exchange', lambda *_: False)
+  site, target = tmp_path / 'site', tmp_path / 'target'
+  put(target, 'old')
+
+  def fail():
+    with staging.open_site(str(site), str(target)) as opened:
+      opened.publish(str(site / 'not built'))
+
+  with pytest.raises(FileNotFoundError):
+    fail()
+  assert (target / 'file').read_text() == 'old'
+  assert not site.exists()
+
+
+def test_who_waited_at_the_door_gets_a_site_of_its_own(tmp_path, monkeypatch):
+  site, target = str(tmp_path / 'site'), str(tmp_path / 'target')
+  flock = staging_flock()
+  opened = []
+
+  def late(descriptor, operation):
+    if not opened:  # The site that was opened is removed, and made anew.
+      opened.append(descriptor)
+      staging._remove(site)
+    flock(descriptor, operation)
+
+  monkeypatch.setattr('fcntl.flock', late)
+  with staging.open_site(site, target):
+    assert os.listdir(site) != []
+    assert run_in_site(site, target, 'pass').returncode == 1
+  assert not os.path.exists(site)
+
+
+def staging_flock():
+  import fcntl
+
+  return fcntl.flock
