@@ -117,6 +117,7 @@ def open_site(path: str, target: str) -> Iterator[Site]:
 
 def clear(path: str, target: str) -> None:
   """Removes what a dead process left at `path`, as the target is there."""
+  _sweep(path)
   if storage.exists(path):
     with contextlib.suppress(BusyError), open_site(path, target):
       pass
@@ -130,10 +131,16 @@ def _take_over(site: Site) -> None:
   for name in storage.names_in(site.path):
     if name not in (_OWNER, _SHARDS):
       storage.remove(os.path.join(site.path, name))
-  above, site_name = os.path.split(site.path)
+  _sweep(site.path)
+
+
+def _sweep(path: str) -> None:
+  """Removes sites that were set aside to be removed, and were not."""
+  above, site_name = os.path.split(path)
   for name in storage.names_in(above):
     if name.startswith(f'{site_name}.') and name.endswith(_GONE):
-      storage.remove(os.path.join(above, name))
+      with contextlib.suppress(OSError):
+        storage.remove(os.path.join(above, name))
 
 
 def _exchange(path: str, other: str) -> bool:
