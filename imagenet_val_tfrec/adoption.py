@@ -80,20 +80,17 @@ def adopt(
         'machine. Adopt here, then copy the dataset'
       )
   found = [_examine(path) for path in files.legacy_shards(tfrec_dir)]
-  target: str = os.path.abspath(_builder(data_dir, config).data_dir)
+  builder = _builder(data_dir, config)
+  target: str = os.path.abspath(builder.data_dir)
   _check_absent(target, overwrite)
+  _check_labels(found, builder.info.features['label'].num_classes)
   with staging.open_site(staging.beside(target), target) as site:
     # Again: another process may have built it before the site was ours.
     _check_absent(target, overwrite)
-    builder = _builder(site.path, config)
-    _check_labels(found, builder.info.features['label'].num_classes)
-    _fill(builder, found, split, adopted_from=tfrec_dir)
-    site.publish(os.fspath(builder.data_dir))
-  # TFDS asks there which config is meant when none is named.
-  folder = os.path.join(data_dir, builder.name, '.config')
-  storage.make_folder(folder)
-  default = {'default_config_name': builder.default_builder_config.name}
-  storage.write_text(os.path.join(folder, 'metadata.json'), json.dumps(default))
+    adopted = _builder(site.path, config)
+    _fill(adopted, found, split, adopted_from=tfrec_dir)
+    _name_default_config(builder, data_dir)
+    site.publish(os.fspath(adopted.data_dir))
   return target
 
 
@@ -205,3 +202,13 @@ def _give_name(path: str, name: str) -> None:
     os.link(path, name)
   except OSError:  # Another disk, no such links there, not one's own file.
     os.symlink(path, name)
+
+
+def _name_default_config(
+  builder: tfds.core.DatasetBuilder, data_dir: str
+) -> None:
+  """Leaves word, as TFDS does, which config is meant when none is named."""
+  folder = os.path.join(data_dir, builder.name, '.config')
+  storage.make_folder(folder)
+  default = {'default_config_name': builder.default_builder_config.name}
+  storage.write_text(os.path.join(folder, 'metadata.json'), json.dumps(default))

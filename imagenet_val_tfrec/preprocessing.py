@@ -50,7 +50,9 @@ def preprocess(
       'fast': the same crop in whole pixels of the source, decoded alone (at
         half scale where that still has as many pixels as are asked for) and
         then resized. Samples move by up to half a pixel of what is decoded
-        (at the edges of enlarged images: by up to one).
+        (at the edges of enlarged images: by up to one). On photographs that
+        is 2.5 grey levels on average, 99 % of values being within 24; to
+        antialias or not makes a difference of 2.2.
       'random': a random part of the image, resized, and flipped or not, for
         training; decoded as in 'fast'.
     seed: Of 'random', and only for it: int32 or int64 [2].

@@ -17,7 +17,7 @@ PACKAGE = ROOT / 'imagenet_val_tfrec'
 FLOORS = [
   ['_version', 'errors', 'names', 'numbering', 'wire', 'progress', 'storage'],
   ['files', 'folders', 'jpeg', 'label_lines', 'outputs', 'records', 'staging'],
-  ['command_line', 'decoding', 'frames', 'tar_index'],
+  ['command_line', 'decoding', 'frames', 'inventory', 'tar_index'],
   ['labels', 'sources'],
   ['imagenet', 'matching'],
   ['discovery', 'join'],
@@ -26,10 +26,11 @@ FLOORS = [
   ['shards'],
   ['config', 'layout', 'provenance'],
   ['image_ops', 'inspection', 'prepared'],
-  ['preprocessing'],
+  ['checking', 'preprocessing'],
+  ['completeness'],
   ['imagenet_val_tfrec_dataset_builder', 'images_to_tfrec', 'pipeline'],
-  ['adoption'],
-  ['legacy'],
+  ['adoption', 'verification'],
+  ['__main__', 'legacy'],
   ['__init__'],
 ]
 
@@ -37,6 +38,7 @@ WITHOUT_TENSORFLOW = [
   'import imagenet_val_tfrec',
   'from imagenet_val_tfrec import labels, jpeg, sources, plan, shards, runners',
   'from imagenet_val_tfrec import images_to_tfrec',
+  'from imagenet_val_tfrec import __main__',
 ]
 
 

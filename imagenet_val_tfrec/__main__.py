@@ -1,0 +1,145 @@
+"""The tool: adopts older files into TFDS, and verifies what is there.
+
+python -m imagenet_val_tfrec verify tfrecords --decode
+python -m imagenet_val_tfrec adopt tfrecords --data_dir data
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from imagenet_val_tfrec import adoption, command_line, errors, verification
+from imagenet_val_tfrec.config import ImagenetValTfrecConfig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command line.
+
+  Args:
+    argv: The arguments (None: those of this process).
+
+  Returns:
+    The exit code: 0; 1 if something is wrong or cannot be done.
+  """
+  arguments = _parser().parse_args(argv)
+  return command_line.exit_code(lambda: int(arguments.work(arguments)))
+
+
+def run() -> None:
+  """Runs as a console script."""
+  sys.exit(main())
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='imagenet_val_tfrec',
+    description='Adopts older TFRecord files into TensorFlow Datasets, and '
+    'verifies datasets and files. To build one: tfds build imagenet_val_tfrec',
+  )
+  commands = parser.add_subparsers(required=True, metavar='COMMAND')
+
+  verify = commands.add_parser(
+    'verify',
+    help='check every record for damage',
+    description='Checks every record: its checksums, fields, label and shape, '
+    'and that none is missing. Names all that is wrong and ends with 1, or '
+    'prints one line of totals and ends with 0.',
+  )
+  verify.add_argument(
+    'path', help='version folder of a dataset, or folder of older files'
+  )
+  verify.add_argument(
+    '--decode', action='store_true', help='decode every image, too'
+  )
+  verify.add_argument(
+    '--label_file',
+    help='records must have the labels of its lines, in their order',
+  )
+  verify.add_argument(
+    '--workers', type=int, default=0, help='threads; 0 is one a processor'
+  )
+  verify.set_defaults(work=_verify)
+
+  adopt = commands.add_parser(
+    'adopt',
+    help='make older TFRecord files a dataset, without copying them',
+    description='Makes the files NAME_0.tfrecord and so on a dataset for '
+    'tfds.load, in their order, by links and metadata alone.',
+  )
+  adopt.add_argument('tfrec_dir', help='folder of the files')
+  adopt.add_argument(
+    '--data_dir', required=True, help="TFDS's folder for datasets"
+  )
+  adopt.add_argument('--split', default='validation', help='name of the split')
+  adopt.add_argument(
+    '--config',
+    type=_config,
+    help='name of a config, or one as JSON: '
+    '\'{"name": "flowers", "num_classes": 5}\'',
+  )
+  adopt.add_argument(
+    '--overwrite', action='store_true', help='replace a dataset that is there'
+  )
+  adopt.set_defaults(work=_adopt)
+  return parser
+
+
+def _config(text: str) -> str | ImagenetValTfrecConfig:
+  if not text.startswith('{'):
+    return text
+  try:
+    return ImagenetValTfrecConfig(**json.loads(text))
+  except (TypeError, ValueError) as e:
+    raise argparse.ArgumentTypeError(f'{text!r}: {e}') from e
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+  if arguments.workers < 0:
+    raise errors.InputError(
+      f'workers is {arguments.workers}, expected 0 or more'
+    )
+  report = verification.verify(
+    arguments.path,
+    decode=arguments.decode,
+    label_file=arguments.label_file,
+    workers=arguments.workers,
+    show_progress=True,
+  )
+  for finding in report.findings:
+    print(finding)
+  others = ''
+  if report.num_others:
+    others = (
+      f', {report.num_others:,} of them PNG, GIF or BMP, which were not looked '
+      'into'
+    )
+  print(
+    f'{arguments.path}: {report.num_files:,} files, {report.num_records:,} '
+    f'records{others}, {report.num_bytes / 1e6:,.1f} MB: '
+    + (f'{len(report.findings):,} faults' if report.findings else 'no faults')
+  )
+  return 1 if report.findings else 0
+
+
+def _adopt(arguments: argparse.Namespace) -> int:
+  path = adoption.adopt(
+    arguments.tfrec_dir,
+    arguments.data_dir,
+    split=arguments.split,
+    config=arguments.config,
+    overwrite=arguments.overwrite,
+  )
+  name = '/'.join(path.split(os.sep)[-3:-1])
+  print(
+    f'{path} is ready: tfds.load({name!r}, split={arguments.split!r}, '
+    f'data_dir={arguments.data_dir!r})'
+  )
+  return 0
+
+
+if __name__ == '__main__':
+  run()

@@ -1,0 +1,115 @@
+"""Whether files hold as many records as they should, in the right order."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+from collections.abc import Iterator, Sequence
+
+from imagenet_val_tfrec import checking, inventory, storage
+from imagenet_val_tfrec import labels as labels_lib
+
+_MOST_WRONG_LABELS = 10  # Of one file; if there are more, it is the file.
+
+
+def check_numbers(
+  split: inventory.Split, contents: Sequence[checking.Contents]
+) -> Iterator[checking.Finding]:
+  """Yields files that have too few records, or too many.
+
+  Args:
+    split: What should be there.
+    contents: What is in each of its files.
+  """
+  source = 'TFDS says' if split.of_tfds else 'in the other files'
+  lengths = _lengths(split, contents)
+  for path, content, length in zip(split.paths, contents, lengths, strict=True):
+    number = len(content.labels)
+    if not content.readable or length == number:
+      continue
+    if length is not None:
+      yield checking.Finding(
+        path, f'{number:,} records, expected {length:,} as {source}'
+      )
+    elif not number:
+      yield checking.Finding(path, 'an empty file, expected records')
+
+
+def check_size(
+  split: inventory.Split, contents: Sequence[checking.Contents]
+) -> Iterator[checking.Finding]:
+  """Yields a finding if the files are not as large as TFDS says.
+
+  Args:
+    split: What should be there, and is.
+    contents: What is in each of its files.
+  """
+  size = sum(map(storage.size_of, split.paths))
+  # Where TFDS wrote the files itself, it does not count what frames them.
+  payload = sum(content.payload_bytes for content in contents)
+  if split.num_bytes not in (None, size, payload):
+    yield checking.Finding(
+      split.folder,
+      f'files of {size:,} bytes, expected {split.num_bytes:,} as TFDS says',
+    )
+
+
+def check_labels(
+  split: inventory.Split,
+  contents: Sequence[checking.Contents],
+  labels: labels_lib.Labels,
+) -> Iterator[checking.Finding]:
+  """Yields records whose labels are not those of the label file, in order.
+
+  Args:
+    split: What should be there.
+    contents: What is in each of its files.
+    labels: What the label file says. TFDS's dataset may be made of its first
+      lines.
+  """
+  total = sum(len(content.labels) for content in contents)
+  if total > len(labels) or (total < len(labels) and not split.of_tfds):
+    yield checking.Finding(
+      split.folder,
+      f'{total:,} records, expected {len(labels):,} as in {labels.path}',
+    )
+  lengths = [n for n in _lengths(split, contents)[:-1] if n is not None]
+  if len(lengths) < len(contents) - 1:
+    return  # No file can be read that says where the last one begins.
+  starts = itertools.accumulate(lengths, initial=0)
+  for path, content, start in zip(split.paths, contents, starts, strict=True):
+    expected = labels.labels[start : start + len(content.labels)]
+    wrong = [
+      (number, label)
+      for number, (label, true) in enumerate(
+        zip(content.labels, expected, strict=False)
+      )
+      if label not in (true, checking.UNKNOWN_LABEL)
+    ]
+    for number, label in wrong[:_MOST_WRONG_LABELS]:
+      at = start + number
+      yield checking.Finding(
+        path,
+        f'label {label}, expected {labels.labels[at]} as in '
+        f'{labels.where(at)} ({labels.names[at]!r})',
+        number,
+        content.offsets[number],
+      )
+    if len(wrong) > _MOST_WRONG_LABELS:
+      yield checking.Finding(
+        path,
+        f'{len(wrong):,} of {len(content.labels):,} labels are not those of '
+        f'{labels.path}; is this file in the place of another one?',
+      )
+
+
+def _lengths(
+  split: inventory.Split, contents: Sequence[checking.Contents]
+) -> list[int | None]:
+  """Returns how many records each file should have; None if any number."""
+  if split.lengths is not None:
+    return list(split.lengths)
+  numbers = [len(c.labels) for c in contents[:-1] if c.readable]
+  usual = collections.Counter(numbers).most_common(1)
+  number = usual[0][0] if usual else None
+  return [*[number] * (len(contents) - 1), None]

@@ -1,0 +1,153 @@
+"""What should be in a folder of records: by TFDS's metadata, or by the names.
+
+TFDS's files are read as they are, without TensorFlow or a builder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imagenet_val_tfrec import errors, files, storage
+
+_INFO = 'dataset_info.json'
+_FEATURES = 'features.json'
+_FIELDS = {'label', 'height', 'width', 'chans', 'image'}
+_TEMPLATE = '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split:
+  """Files that go together.
+
+  Attributes:
+    folder: Of the files.
+    paths: Of the files that should be there, in the order of their records.
+    lengths: How many records each of them should have; None if that is not
+      known, for older files.
+    num_bytes: What TFDS says: the size of the files, or, where it wrote them
+      itself, of the payloads in them; None if that is not known.
+  """
+
+  folder: str
+  paths: Sequence[str]
+  lengths: Sequence[int] | None = None
+  num_bytes: int | None = None
+
+  @property
+  def of_tfds(self) -> bool:
+    """Whether TFDS says so, and not only the names of the files."""
+    return self.lengths is not None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inventory:
+  """What should be in a folder.
+
+  Attributes:
+    folder: Of the files.
+    splits: What it holds; older files are one split.
+    num_classes: Labels are below; None if that is not known.
+    foreign: Names of files that should not be there.
+  """
+
+  folder: str
+  splits: Sequence[Split]
+  num_classes: int | None = None
+  foreign: Sequence[str] = ()
+
+
+def take(folder: str) -> Inventory:
+  """Finds out what a folder should hold.
+
+  Args:
+    folder: A version folder of TFDS, or one of older raw files.
+
+  Raises:
+    errors.InputError: if it is neither, or the metadata cannot be used.
+    FileNotFoundError: if there is nothing.
+  """
+  if storage.exists(os.path.join(folder, _INFO)):
+    return _of_dataset(folder)
+  try:
+    names = files.series(folder)
+  except FileNotFoundError as e:
+    raise FileNotFoundError(
+      f'{e}; or a version folder of TFDS, with {_INFO} in it, such as '
+      'DATA_DIR/imagenet_val_tfrec/imagenet2012/1.0.0'
+    ) from e
+  paths = [os.path.join(folder, name) for name in names]
+  return Inventory(folder=folder, splits=[Split(folder=folder, paths=paths)])
+
+
+def _of_dataset(folder: str) -> Inventory:
+  try:
+    info = _read_json(os.path.join(folder, _INFO))
+    features = _read_json(os.path.join(folder, _FEATURES))
+    fields = features['featuresDict']['features']
+    if not fields.keys() >= _FIELDS:
+      raise errors.InputError(
+        f'{folder}: a dataset of other features: {errors.some(sorted(fields))};'
+        f' expected {", ".join(sorted(_FIELDS))}'
+      )
+    num_classes = int(fields['label']['classLabel']['numClasses'])
+    file_format = info.get('fileFormat', 'tfrecord')
+    splits = [_split(folder, info, split) for split in info['splits']]
+  except (KeyError, TypeError, ValueError, AttributeError) as e:
+    if isinstance(e, errors.InputError):
+      raise
+    raise errors.InputError(
+      f'{folder}: {_INFO} or {_FEATURES} is not as TFDS writes it '
+      f'({type(e).__name__}: {e}). Copy it again'
+    ) from e
+  if file_format != 'tfrecord':
+    raise errors.InputError(
+      f"{folder}: is of format {file_format!r}, expected 'tfrecord'"
+    )
+  expected = {path for split in splits for path in split.paths}
+  return Inventory(
+    folder=folder,
+    splits=splits,
+    num_classes=num_classes,
+    foreign=[
+      name
+      for name in storage.names_in(folder)
+      if '.tfrecord' in name and os.path.join(folder, name) not in expected
+    ],
+  )
+
+
+def _read_json(path: str) -> dict[str, Any]:
+  try:
+    content: dict[str, Any] = json.loads(storage.read_text(path))
+  except ValueError as e:
+    raise errors.InputError(
+      f'{path}: damaged, it is no JSON: {e}. Copy it again'
+    ) from e
+  return content
+
+
+def _split(
+  folder: str, info: Mapping[str, Any], split: Mapping[str, Any]
+) -> Split:
+  lengths = [int(length) for length in split['shardLengths']]
+  names = [
+    split.get('filepathTemplate', _TEMPLATE).format(
+      DATASET=info['name'],
+      SPLIT=split['name'],
+      FILEFORMAT='tfrecord',
+      SHARD_INDEX=f'{i:05}',
+      NUM_SHARDS=f'{len(lengths):05}',
+      SHARD_X_OF_Y=f'{i:05}-of-{len(lengths):05}',
+    )
+    for i in range(len(lengths))
+  ]
+  return Split(
+    folder=folder,
+    paths=[os.path.join(folder, name) for name in names],
+    lengths=lengths,
+    num_bytes=int(split['numBytes']),
+  )
