@@ -5,6 +5,7 @@ import io
 import os
 import stat
 import tarfile
+import time
 import warnings
 from collections.abc import Sequence
 
@@ -265,6 +266,20 @@ def test_what_tars_have_instead_of_images(tmp_path, members, complaint):
   with pytest.raises(join.JoinError) as e:
     join.locate(label_file('a.jpg'), sources.open_source(str(tar)))
   assert complaint in str(e.value)
+
+
+def test_what_is_nearer_counts_whatever_else_is_there(tmp_path):
+  link = member('x/a.jpg', type=tarfile.SYMTYPE, linkname='gone')
+  tar = making.write_tar(tmp_path / 'x.tar', [(link, b''), ('a.jpg', b'good')])
+  found = join.locate(label_file('a.jpg'), sources.open_source(str(tar)))
+  assert list(found.sizes) == [4]
+
+
+def test_a_path_of_many_folders_takes_no_time():
+  paths = ['a/' * 200_000 + 'x.jpg', 'b/x.jpg']
+  start = time.process_time()
+  assert found_at(paths, 'b/x.jpg') == ['b/x.jpg']
+  assert time.process_time() - start < 2
 
 
 def make_fifo(path):

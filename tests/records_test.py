@@ -104,6 +104,24 @@ def test_what_others_write_is_read():
   assert records.parse(payload) == record
 
 
+def map_entry(key: str, *features: tf.train.Feature) -> bytes:
+  """Returns an example of one field, whose features are run together."""
+  content = b''.join(feature.SerializeToString() for feature in features)
+  entry = b'\x0a' + wire.varint(len(key)) + key.encode()
+  entry += b'\x12' + wire.varint(len(content)) + content
+  for _ in range(2):
+    entry = b'\x0a' + wire.varint(len(entry)) + entry
+  return entry
+
+
+def test_a_field_is_of_one_kind():
+  """The last one would count in protobuf, but nobody writes two."""
+  with pytest.raises(records.RecordError, match="'image' holds no bytes"):
+    records.parse(map_entry('image', raw(b'x'), int64(5)))
+  with pytest.raises(records.RecordError, match="'label' holds no integers"):
+    records.parse(map_entry('label', int64(5), raw(b'x')))
+
+
 def test_negative_labels_are_read_as_such():
   payload = example(RECORDS[0], label=int64(-5)).SerializeToString()
   assert records.parse(payload).label == -5

@@ -144,6 +144,16 @@ def test_what_is_no_plain_file_is_named(tmp_path, kind, problem):
   assert [m.problem for m in found] == ['', problem, '']
 
 
+@pytest.mark.parametrize('kind', [tarfile.LNKTYPE, tarfile.DIRTYPE])
+def test_what_has_no_data_may_say_a_size(tmp_path, kind):
+  header = member('odd', size=99_999, type=kind).tobuf(tarfile.USTAR_FORMAT)
+  found = index_of(header + making.tar_bytes({'b.jpg': b'b'}), tmp_path)
+  assert [(m.name.strip('/'), m.size) for m in found] == [
+    ('odd', 0),
+    ('b.jpg', 1),
+  ]
+
+
 def test_the_oldest_tars_mark_folders_by_a_slash(tmp_path):
   info = member('folder', type=tarfile.AREGTYPE)
   header = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
