@@ -113,10 +113,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     print(finding)
   others = ''
   if report.num_others:
-    others = (
-      f', {report.num_others:,} of them PNG, GIF or BMP, which were not looked '
-      'into'
-    )
+    others = f' ({report.num_others:,} of them PNG, GIF or BMP)'
   print(
     f'{arguments.path}: {report.num_files:,} files, {report.num_records:,} '
     f'records{others}, {report.num_bytes / 1e6:,.1f} MB: '

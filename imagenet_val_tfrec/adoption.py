@@ -14,9 +14,9 @@ from typing import NamedTuple
 import tensorflow_datasets as tfds
 
 from imagenet_val_tfrec import (
+  counting,
   errors,
   files,
-  frames,
   imagenet_val_tfrec_dataset_builder,
   inspection,
   jpeg,
@@ -26,8 +26,6 @@ from imagenet_val_tfrec import (
   storage,
 )
 from imagenet_val_tfrec.config import ImagenetValTfrecConfig
-
-_VERIFY = 'imagenet_val_tfrec verify'
 
 
 class _File(NamedTuple):
@@ -80,6 +78,9 @@ def adopt(
         'machine. Adopt here, then copy the dataset'
       )
   found = [_examine(path) for path in files.legacy_shards(tfrec_dir)]
+  counting.check_older(
+    [file.path for file in found], [file.length for file in found]
+  )
   builder = _builder(data_dir, config)
   target: str = os.path.abspath(builder.data_dir)
   _check_absent(target, overwrite)
@@ -110,10 +111,8 @@ def _examine(path: str) -> _File:
   first = last = None
   length = 0
   with storage.open_random(path) as reader:
-    for item in frames.walk(reader):
-      if isinstance(item, frames.Damage):
-        raise _bad_record(path, length, item.offset, item.what)
-      first, last = first or item, item
+    for frame in counting.whole_frames(reader, path):
+      first, last = first or frame, frame
       length += 1
     if not first or not last:
       raise errors.InputError(f'{path}: an empty file, expected records')
@@ -123,18 +122,9 @@ def _examine(path: str) -> _File:
         record = records.parse(frame.payload(reader))
         inspection.check_shape(record)
       except (records.RecordError, jpeg.JpegError) as e:
-        raise _bad_record(path, number, frame.offset, str(e)) from e
+        raise counting.bad_record(path, number, frame.offset, str(e)) from e
       labels.append(record.label)
     return _File(path, length, reader.size, labels)
-
-
-def _bad_record(
-  path: str, number: int, offset: int, what: str
-) -> errors.InputError:
-  return errors.InputError(
-    f'{path}: record {number} at byte {offset:,}: {what}. To see all that is '
-    f'wrong: {_VERIFY} {os.path.dirname(path)}'
-  )
 
 
 def _check_absent(target: str, overwrite: bool) -> None:

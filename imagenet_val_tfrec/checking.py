@@ -16,6 +16,7 @@ from imagenet_val_tfrec import (
   frames,
   inspection,
   jpeg,
+  other_images,
   records,
   storage,
 )
@@ -23,8 +24,13 @@ from imagenet_val_tfrec import (
 UNKNOWN_LABEL = -1
 
 _BATCH = 32  # Records.
-# What older files may hold besides JPEGs, as their parser decodes it.
-_OTHER_IMAGES = (b'\x89PNG', b'GIF8', b'BM')
+# What is wrong with a single record.
+_WRONG = (
+  records.RecordError,
+  jpeg.JpegError,
+  other_images.OtherImageError,
+  OSError,
+)
 
 
 class Finding(NamedTuple):
@@ -146,7 +152,7 @@ def check(batch: Batch, checks: Checks) -> Contents:
           record = _read(reader, item)
           label = record.label
           contents.num_others += not _check(record, checks)
-        except (records.RecordError, jpeg.JpegError, OSError) as e:
+        except _WRONG as e:
           contents.findings.append(
             Finding(batch.path, str(e), number, item.offset)
           )
@@ -180,7 +186,10 @@ def _check(record: records.Record, checks: Checks) -> bool:
     raise records.RecordError(
       f'label {record.label} is out of range, expected 0..{most}'
     )
-  if not checks.only_jpeg and record.image.startswith(_OTHER_IMAGES):
+  if not checks.only_jpeg and other_images.is_other(record.image):
+    inspection.check_size(record, *other_images.read_size(record.image))
+    if checks.decode:
+      other_images.check_decodes(record.image)
     return False
   shape = inspection.check_shape(record)
   if checks.decode:

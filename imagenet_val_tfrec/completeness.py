@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import collections
 import itertools
 from collections.abc import Iterator, Sequence
 
-from imagenet_val_tfrec import checking, inventory, storage
+from imagenet_val_tfrec import checking, counting, inventory, storage
 from imagenet_val_tfrec import labels as labels_lib
 
 _MOST_WRONG_LABELS = 10  # Of one file; if there are more, it is the file.
@@ -21,18 +20,20 @@ def check_numbers(
     split: What should be there.
     contents: What is in each of its files.
   """
-  source = 'TFDS says' if split.of_tfds else 'in the other files'
-  lengths = _lengths(split, contents)
-  for path, content, length in zip(split.paths, contents, lengths, strict=True):
-    number = len(content.labels)
-    if not content.readable or length == number:
-      continue
-    if length is not None:
+  numbers = [len(c.labels) if c.readable else None for c in contents]
+  if split.lengths is None:
+    if contents[-1].findings:  # What is damaged may count for too many.
+      numbers[-1] = None
+    for index, what in counting.unequal(numbers):
+      yield checking.Finding(split.paths[index], what)
+    return
+  for path, number, length in zip(
+    split.paths, numbers, split.lengths, strict=True
+  ):
+    if number not in (None, length):
       yield checking.Finding(
-        path, f'{number:,} records, expected {length:,} as {source}'
+        path, f'{number:,} records, expected {length:,} as TFDS says'
       )
-    elif not number:
-      yield checking.Finding(path, 'an empty file, expected records')
 
 
 def check_size(
@@ -109,7 +110,7 @@ def _lengths(
   """Returns how many records each file should have; None if any number."""
   if split.lengths is not None:
     return list(split.lengths)
-  numbers = [len(c.labels) for c in contents[:-1] if c.readable]
-  usual = collections.Counter(numbers).most_common(1)
-  number = usual[0][0] if usual else None
-  return [*[number] * (len(contents) - 1), None]
+  usual = counting.usual_length(
+    [len(c.labels) if c.readable else None for c in contents]
+  )
+  return [*[usual] * (len(contents) - 1), None]

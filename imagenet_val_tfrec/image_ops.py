@@ -35,6 +35,28 @@ def parse_record(record: tf.Tensor) -> Fields:
   return fields
 
 
+def label_of(fields: Fields, num_classes: int | None = None) -> tf.Tensor:
+  """Returns the label, int32 [].
+
+  Args:
+    fields: As `parse_record` returns them.
+    num_classes: The label is below; any that int32 holds if None.
+
+  Raises:
+    tf.errors.InvalidArgumentError: if the label is out of range.
+  """
+  label = fields['label']
+  most = tf.int32.max if num_classes is None else num_classes - 1
+  checks = [
+    tf.debugging.assert_non_negative(label, 'the label is out of range'),
+    tf.debugging.assert_less_equal(
+      label, tf.cast(most, label.dtype), 'the label is out of range'
+    ),
+  ]
+  with tf.control_dependencies(checks):
+    return tf.cast(label, tf.int32)
+
+
 def decode(fields: Fields) -> tf.Tensor:
   """Decodes the whole image: JPEG, PNG, BMP, or the first frame of a GIF.
 

@@ -31,5 +31,18 @@ def check_shape(record: records.Record) -> jpeg.JpegShape:
   return shape
 
 
+def check_size(record: records.Record, height: int, width: int) -> None:
+  """Checks that the stored size is the one that an image of any kind has.
+
+  Raises:
+    records.RecordError: if it is not.
+  """
+  if (record.height, record.width) != (height, width):
+    raise records.RecordError(
+      f'stored height and width are {record.height} and {record.width}, but '
+      f'those of the image are {height} and {width}'
+    )
+
+
 def _words(shape: jpeg.JpegShape) -> str:
   return f'{shape.height}, {shape.width} and {shape.chans}'

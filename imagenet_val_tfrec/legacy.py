@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from imagenet_val_tfrec import files, image_ops, preprocessing, runners
+from imagenet_val_tfrec import image_ops, prepared, preprocessing, runners
 from imagenet_val_tfrec.adoption import adopt
 
 __all__ = ['adopt', 'input_fn', 'parser']
@@ -33,12 +33,13 @@ def parser(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     label, int32 [].
 
   Raises:
-    tf.errors.InvalidArgumentError: if a field is missing, the image does not
-      decode, or it is not as high and wide as the record says.
+    tf.errors.InvalidArgumentError: if a field is missing, the label is out of
+      range, the image does not decode, or it is not as high and wide as the
+      record says. `imagenet_val_tfrec verify` tells in which file.
   """
   fields = image_ops.parse_record(record)
   image = tf.ensure_shape(image_ops.decode(fields), [None, None, 3])
-  return image, tf.cast(fields['label'], tf.int32)
+  return image, image_ops.label_of(fields)
 
 
 def input_fn(
@@ -77,7 +78,7 @@ def input_fn(
 
   Raises:
     FileNotFoundError: if there are no such files.
-    errors.InputError: if a number is missing.
+    errors.InputError: if a number is missing, or a file was cut.
   """
 
   def example(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -89,8 +90,9 @@ def input_fn(
       resize_size=round(max(height, width) * _RESIZE),
     )
 
+  shards = prepared.find_shards(tfrec_dir, prepared.WHOLE_SPLIT)
   # One file after the other: reading takes a twentieth of the time.
-  dataset = tf.data.TFRecordDataset(files.legacy_shards(tfrec_dir))
+  dataset = prepared.read_in_order(shards)
   if shuffle_buffer:
     dataset = dataset.shuffle(shuffle_buffer, seed=seed)
   if repeat:

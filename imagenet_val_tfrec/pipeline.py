@@ -71,8 +71,8 @@ def evaluation_dataset(
     `transform` makes of them), and labels, int32 [batch].
 
   Raises:
-    ValueError: if options are out of range or exclude each other, or the
-      source is not prepared, or of other features.
+    ValueError: if options are out of range or exclude each other, the source
+      is not prepared, or of other features, or a file of it was cut.
     FileNotFoundError: if there is nothing at that path.
   """
   _check_batches(batch_size, label_offset)
@@ -88,6 +88,8 @@ def evaluation_dataset(
       f'{", ".join(map(repr, get_args(LastBatch)))}'
     )
 
+  shards = prepared.find_shards(source, split)
+
   def example(record: tf.Tensor) -> tuple[tf.Tensor, ...]:
     image, label = preprocess(
       record,
@@ -95,11 +97,12 @@ def evaluation_dataset(
       resize_size=resize_size,
       antialias=antialias,
       mode=mode,
+      num_classes=shards.num_classes,
     )
     weight = (1.0,) if last_batch == 'pad' else ()
     return image, label + label_offset, *weight
 
-  dataset = prepared.read_in_order(prepared.find_shards(source, split))
+  dataset = prepared.read_in_order(shards)
   dataset = dataset.map(example, **_parallel(num_parallel_calls, autotune))
   if last_batch == 'pad':
     padding = tf.data.Dataset.from_tensors(
@@ -184,6 +187,7 @@ def training_dataset(
       seed=tf.random.fold_in(epoch_seed, index),
       area=area,
       aspect_ratio=aspect_ratio,
+      num_classes=shards.num_classes,
     )
     return image, label + label_offset
 

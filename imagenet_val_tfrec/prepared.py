@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
-from imagenet_val_tfrec import files
+from imagenet_val_tfrec import counting, errors, files, records, storage
 
 Source: TypeAlias = 'tfds.core.DatasetBuilder | str | os.PathLike[str]'
 
@@ -27,12 +27,14 @@ class Shards(NamedTuple):
     skips: How many records are passed over at the start of each.
     takes: How many are read then; -1 for all.
     total: How many that are, where it is known.
+    num_classes: Labels are below, where it is known.
   """
 
   paths: list[str]
   skips: list[int]
   takes: list[int]
   total: int | None
+  num_classes: int | None = None
 
 
 def find_shards(source: Source, split: str) -> Shards:
@@ -56,7 +58,11 @@ def find_shards(source: Source, split: str) -> Shards:
       f'split is {split!r}, but {os.fspath(folder)!r} holds raw files, which '
       f'have no other than {WHOLE_SPLIT!r}; adopt them into TFDS to read a part'
     )
-  return Shards(paths, [0] * len(paths), [-1] * len(paths), None)
+  if storage.is_remote(paths[0]):  # A round trip for each record.
+    return Shards(paths, [0] * len(paths), [-1] * len(paths), None)
+  lengths = [counting.count_records(path) for path in paths]
+  counting.check_older(paths, lengths)
+  return Shards(paths, [0] * len(paths), lengths, sum(lengths))
 
 
 def _shards_of(builder: tfds.core.DatasetBuilder, split: str) -> Shards:
@@ -84,11 +90,41 @@ def _shards_of(builder: tfds.core.DatasetBuilder, split: str) -> Shards:
   parts = info.splits[split].file_instructions
   if not parts:
     raise ValueError(f'split is {split!r}, which holds no example of {where}')
+  used = {os.fspath(part.filename) for part in parts}
+  for whole in info.splits.values():
+    if used & {os.fspath(path) for path in whole.filepaths}:
+      _check_sizes(whole)
   return Shards(
     [os.fspath(part.filename) for part in parts],
     [part.skip for part in parts],
     [part.take for part in parts],
     sum(part.take for part in parts),
+    info.features['label'].num_classes,
+  )
+
+
+def _check_sizes(split: tfds.core.SplitInfo) -> None:
+  """Raises InputError if files of a split are not as large as TFDS says.
+
+  So a file that was cut is found, and named, before its records are missed:
+  TensorFlow takes some cuts for the end.
+  """
+  paths = [os.fspath(path) for path in split.filepaths]
+  size = sum(map(storage.size_of, paths))
+  # Where TFDS wrote the files itself, it does not count what frames a record.
+  frames = (records.HEADER_SIZE + records.FOOTER_SIZE) * split.num_examples
+  if size in (split.num_bytes, split.num_bytes + frames):
+    return
+  for path, length in zip(paths, split.shard_lengths, strict=True):
+    number = counting.count_records(path)
+    if number != length:
+      raise errors.InputError(
+        f'{path}: {number:,} records, expected {length:,} as TFDS says. Copy '
+        'or build it again'
+      )
+  raise errors.InputError(
+    f'{os.path.dirname(paths[0])}: files of {size:,} bytes, expected '
+    f'{split.num_bytes:,} as TFDS says. Copy or build it again'
   )
 
 

@@ -30,6 +30,7 @@ def preprocess(
   seed: Any = None,
   area: tuple[float, float] = (0.08, 1.0),
   aspect_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+  num_classes: int | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Makes an image of a record: decoded, cropped, resized.
 
@@ -58,15 +59,17 @@ def preprocess(
     seed: Of 'random', and only for it: int32 or int64 [2].
     area: Of 'random': smallest and largest part of the image's area.
     aspect_ratio: Of 'random': smallest and largest width / height.
+    num_classes: If given, labels must be below.
 
   Returns:
     The image, float32 [height, width, 3], 0..255, and the label, int32 [].
 
   Raises:
     ValueError: if options are out of range or exclude each other.
-    tf.errors.InvalidArgumentError: if a record lacks a field, the image does
-      not decode, or it is not as high and wide as stored. ('random' does not
-      look at the header: it notices only a crop that leaves the image.)
+    tf.errors.InvalidArgumentError: if a record lacks a field, the label is out
+      of range, the image does not decode, or it is not as high and wide as
+      stored. ('random' does not look at the header: it notices only a crop that
+      leaves the image.)
   """
   size = check_options(image_size, resize_size, mode)
   _check_random(mode, seed, area, aspect_ratio)
@@ -87,7 +90,8 @@ def preprocess(
     image = _antialiased_crop(fields, size, resize_size)
   else:
     image = _whole_then_crop(fields, size, resize_size)
-  return tf.ensure_shape(image, [*size, 3]), tf.cast(fields['label'], tf.int32)
+  image = tf.ensure_shape(image, [*size, 3])
+  return image, image_ops.label_of(fields, num_classes)
 
 
 def check_options(

@@ -33,8 +33,8 @@ class Report:
     num_files: How many files were read.
     num_records: How many records are in them, damaged ones too.
     num_bytes: Size of the files.
-    num_others: How many records of older files hold an image that is no JPEG;
-      `legacy.parser` decodes these, and nothing was looked into here.
+    num_others: How many records of older files hold a PNG, GIF or BMP, which
+      `legacy.parser` decodes too.
   """
 
   findings: Sequence[checking.Finding]

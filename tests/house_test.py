@@ -17,8 +17,11 @@ PACKAGE = ROOT / 'imagenet_val_tfrec'
 FLOORS = [
   ['_version', 'errors', 'names', 'numbering', 'wire', 'progress', 'storage'],
   ['files', 'folders', 'jpeg', 'label_lines', 'outputs', 'records', 'staging'],
-  ['command_line', 'decoding', 'frames', 'inventory', 'tar_index'],
-  ['labels', 'sources'],
+  [
+    *('command_line', 'decoding', 'frames', 'inventory', 'other_images'),
+    'tar_index',
+  ],
+  ['counting', 'labels', 'sources'],
   ['imagenet', 'matching'],
   ['discovery', 'join'],
   ['plan'],

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import pathlib
 import re
+import shutil
+import struct
 
 import making
 import numpy as np
@@ -15,7 +18,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import imagenet_val_tfrec
-from imagenet_val_tfrec import pipeline
+from imagenet_val_tfrec import errors, legacy, pipeline
 
 # In the order of dummy_data/val.txt.
 LABELS = [985, 417, 970, 978, 971, 599, 920, 879]
@@ -280,6 +283,38 @@ def test_a_record_without_a_field_is_an_error():
     pipeline.preprocess(empty)
 
 
+@pytest.mark.parametrize(
+  ('label', 'num_classes'), [(-1, None), (2**32, None), (-1, 9), (9, 9)]
+)
+def test_a_label_out_of_range_is_an_error(label, num_classes):
+  bad = tf.constant(record(ramp(6, 6), label))
+  dataset = tf.data.Dataset.from_tensors(bad).map(
+    lambda r: pipeline.preprocess(r, num_classes=num_classes)
+  )
+  for read in (
+    lambda: pipeline.preprocess(bad, num_classes=num_classes),
+    lambda: list(dataset),
+  ):
+    with pytest.raises(
+      tf.errors.InvalidArgumentError, match='the label is out of range'
+    ):
+      read()
+
+
+def test_a_label_of_no_class_is_an_error(tmp_path, builder):
+  shutil.copytree(builder.data_path, tmp_path, dirs_exist_ok=True)
+  edit = tmp_path / 'features.json'
+  edit.write_text(edit.read_text().replace('"1000"', '"980"'))
+  for dataset in (
+    pipeline.evaluation_dataset(tmp_path, 3),
+    pipeline.training_dataset(tmp_path, 3, epochs=1),
+  ):
+    with pytest.raises(
+      tf.errors.InvalidArgumentError, match='the label is out of range'
+    ):
+      list(dataset)
+
+
 def test_preprocess_maps_what_tfds_loads(builder):
   dataset = builder.as_dataset(split='validation', decoders=SKIP_DECODING)
   mapped = dataset.map(lambda fields: pipeline.preprocess(fields)).batch(8)
@@ -439,17 +474,85 @@ def test_weights_make_evaluate_right(builder):
   assert found['top_300'] == pytest.approx((ranks < 300).mean())
 
 
-def test_a_lost_record_is_an_error(tmp_path, builder):
-  for path in builder.data_path.iterdir():
-    (tmp_path / path.name).write_bytes(path.read_bytes())
+READ = [
+  lambda folder: pipeline.evaluation_dataset(folder, 3),
+  lambda folder: pipeline.training_dataset(folder, 3, image_size=8),
+  lambda folder: legacy.input_fn(folder, 3, 8, 8),
+]
+
+
+@pytest.mark.parametrize('read', READ[:2])
+@pytest.mark.parametrize(
+  ('keep', 'says'),
+  [
+    # TensorFlow takes the first two for the end of the file.
+    (lambda first, size: first, '1 records, expected 3 as TFDS says. Copy or'),
+    (
+      lambda first, size: first + 5,
+      'record 1 at byte {}: file ends within a record header of 12 bytes',
+    ),
+    (
+      lambda first, size: first + 99,
+      'record 1 at byte {}: file ends within this record, ',
+    ),
+    (lambda first, size: 0, '0 records, expected 3 as TFDS says'),
+  ],
+)
+def test_a_cut_shard_is_named(tmp_path, builder, read, keep, says):
+  shutil.copytree(builder.data_path, tmp_path, dirs_exist_ok=True)
+  last = max(tmp_path.glob('*.tfrecord-*'))
+  (length,) = struct.unpack_from('<Q', last.read_bytes())
+  first = 12 + length + 4
+  os.truncate(last, keep(first, last.stat().st_size))
+  with pytest.raises(errors.InputError) as e:
+    read(tmp_path)
+  assert str(e.value).startswith(f'{last}: {says.format(f"{first:,}")}')
+
+
+def test_sizes_that_are_not_as_tfds_says(tmp_path, builder):
+  shutil.copytree(builder.data_path, tmp_path, dirs_exist_ok=True)
   last = max(tmp_path.glob('*.tfrecord-*'))
   with tf.io.TFRecordWriter(os.fspath(last)) as writer:
-    writer.write(record(making.picture()))
-  dataset = pipeline.evaluation_dataset(tmp_path, 3)
-  with pytest.raises(
-    tf.errors.FailedPreconditionError, match='expected to contain 8'
-  ):
-    labels_in(dataset)
+    for _ in range(3):
+      writer.write(record(making.picture()))
+  with pytest.raises(errors.InputError, match='bytes, expected '):
+    pipeline.evaluation_dataset(tmp_path, 3)
+
+
+def test_what_tfds_wrote_itself_is_read(tmp_path, monkeypatch):
+  """It does not count what frames a record."""
+  monkeypatch.setattr(
+    imagenet_val_tfrec.Builder,
+    'download_and_prepare',
+    tfds.core.GeneratorBasedBuilder.download_and_prepare,
+  )
+  builder = imagenet_val_tfrec.Builder(data_dir=tmp_path)
+  builder.download_and_prepare(
+    download_config=tfds.download.DownloadConfig(manual_dir=making.DUMMY)
+  )
+  assert labels_in(pipeline.evaluation_dataset(builder, 3)) == LABELS
+
+
+@pytest.mark.parametrize('read', READ)
+@pytest.mark.parametrize(
+  ('number', 'size', 'says'),
+  [
+    (1, 0, 'an empty file, expected records'),
+    (1, 1, '1 records, expected 2 as in the other files'),
+    (2, 1.5, 'record 1 at byte '),
+    (3, 3, '3 records, expected 2 at most, as in the files before'),
+  ],
+)
+def test_a_cut_raw_file_is_named(tmp_path, read, number, size, says):
+  small = record(ramp(6, 6))
+  files = [[small] * 2 for _ in range(4)]
+  files[number] = [small] * math.ceil(size)
+  path = write_raw(tmp_path, *files) / f'data_{number}.tfrecord'
+  if size % 1:
+    os.truncate(path, path.stat().st_size - 9)
+  with pytest.raises(errors.InputError) as e:
+    read(tmp_path)
+  assert str(e.value).startswith(f'{path}: {says}')
 
 
 def test_parallelism_is_fixed_unless_asked_otherwise(builder):

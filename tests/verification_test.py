@@ -1,6 +1,7 @@
 """Whatever is damaged is found, all of it, and named by file and record."""
 
 import dataclasses
+import io
 import json
 import pathlib
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Callable
 
 import making
 import pytest
+from PIL import Image
 
 from imagenet_val_tfrec import (
   __main__,
@@ -365,17 +367,51 @@ def test_records_of_other_fields(raw):
   )
 
 
-def test_images_that_are_no_jpegs(raw, dataset):
-  png = b'\x89PNG\r\n\x1a\n'
-  change(raw / 'data_0.tfrecord', 1, image=png)
+def picture(kind: str, *, height: int = 8, width: int = 9) -> bytes:
+  out = io.BytesIO()
+  Image.new('RGB', (width, height)).save(out, kind)
+  return out.getvalue()
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'GIF', 'BMP'])
+def test_images_that_are_no_jpegs(raw, dataset, kind):
+  """`legacy.parser` decodes them, so they are checked likewise."""
+  path = raw / 'data_0.tfrecord'
+  image = picture(kind)
+  change(path, 1, image=image, height=8, width=9)
   report = verification.verify(raw, decode=True)
-  assert not report.findings  # `legacy.parser` decodes it.
+  assert not report.findings
   assert report.num_others == 1
-  change(dataset / SHARD.format(0), 1, image=png)
-  start = starts(dataset / SHARD.format(0))[1]
-  assert told(dataset)[0] == (
-    f'{SHARD.format(0)}: record 1 at byte {start}: not a JPEG but a PNG image'
-  )
+  change(path, 1, width=8)
+  at = f'data_0.tfrecord: record 1 at byte {starts(path)[1]}: '
+  assert told(raw) == [
+    f'{at}stored height and width are 8 and 8, but those of the image are 8 '
+    'and 9'
+  ]
+  change(path, 1, width=9, image=image[:30])
+  assert told(raw) == []
+  assert told(raw, decode=True) == [
+    f'{at}an image that TensorFlow does not decode'
+  ]
+  change(path, 1, image=image[:9])
+  assert told(raw) == [f'{at}an image whose header is cut']
+  change(dataset / SHARD.format(0), 1, image=image)
+  at = f'{SHARD.format(0)}: record 1 at byte {starts(path)[1]}: '
+  assert told(dataset)[0] == f'{at}not a JPEG but a {kind} image'
+
+
+def test_other_images_that_would_take_all_memory(raw):
+  image = bytearray(picture('PNG'))
+  image[16:24] = struct.pack('>II', 30_000, 30_000)
+  sizes = {'height': 30_000, 'width': 30_000}
+  change(raw / 'data_0.tfrecord', 0, image=bytes(image), **sizes)
+  assert told(raw, decode=True) == [
+    'data_0.tfrecord: record 0 at byte 0: an image of 30000×30000 pixels, '
+    'expected at most 100,000,000'
+  ]
+
+
+def test_images_of_no_known_kind(raw):
   change(raw / 'data_0.tfrecord', 0, image=b'<html>')
   assert told(raw) == [
     'data_0.tfrecord: record 0 at byte 0: not a JPEG but an HTML or XML page'
@@ -463,7 +499,8 @@ def test_the_tool_in_one_line(originals, capsys):
 def test_the_tool_names_what_is_wrong(raw, capsys):
   flip(raw / 'data_1.tfrecord', -1)
   (raw / 'data_2.tfrecord').unlink()
-  change(raw / 'data_0.tfrecord', 0, image=b'GIF89a')
+  gif = picture('GIF')
+  change(raw / 'data_0.tfrecord', 0, image=gif, height=8, width=9)
   assert __main__.main(['verify', str(raw), '--label_file', VAL]) == 1
   lines = capsys.readouterr().out.splitlines()
   assert [line.split(':')[0].removeprefix(f'{raw}/') for line in lines] == [
@@ -472,7 +509,7 @@ def test_the_tool_names_what_is_wrong(raw, capsys):
     str(raw),
     str(raw),
   ]
-  assert '3 files, 6 records, 1 of them PNG, GIF or BMP' in lines[-1]
+  assert '3 files, 6 records (1 of them PNG, GIF or BMP), ' in lines[-1]
   assert lines[-1].endswith(' MB: 3 faults')
 
 
