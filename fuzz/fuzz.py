@@ -1,0 +1,75 @@
+"""Fuzzes a reader, guided by coverage, with Atheris.
+
+    pip install . atheris
+    python fuzz/fuzz.py jpeg -max_total_time=600
+    python fuzz/fuzz.py tar -max_total_time=600
+
+Begins with the seeds kept in `fuzz/jpeg.zip` and `fuzz/tar.zip`, which
+`tests/fuzz_test.py` runs as well. What fails is written to `crash-…` in this
+folder: mend the reader, then keep the file. To keep all that was learnt:
+
+    python fuzz/fuzz.py jpeg --keep
+
+Other flags are libFuzzer's: https://llvm.org/docs/LibFuzzer.html#options
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import zipfile
+
+import atheris
+
+_HERE = pathlib.Path(__file__).parent
+
+with atheris.instrument_imports(
+  include=['imagenet_val_tfrec.jpeg', 'imagenet_val_tfrec.tar_index']
+):
+  import targets
+
+
+def main() -> None:
+  """Runs the target that the command line names."""
+  what, *flags = sys.argv[1:]
+  seeds = _HERE / f'{what}.zip'
+  corpus = _HERE / f'corpus_{what}'
+  corpus.mkdir(exist_ok=True)
+  if seeds.exists():
+    with zipfile.ZipFile(seeds) as archive:
+      archive.extractall(corpus)
+  if flags == ['--keep']:
+    _keep(corpus, seeds)
+    return
+  arguments = [sys.argv[0], str(corpus), f'-artifact_prefix={_HERE}/', *flags]
+  if what == 'jpeg':
+    atheris.Setup(arguments, targets.check_jpeg)
+  else:
+    atheris.Setup(arguments, targets.check_tar, custom_mutator=_mutate_tar)
+  atheris.Fuzz()
+
+
+def _mutate_tar(data: bytes, max_size: int, seed: int) -> bytes:
+  """Changes a tar somehow, but lets the checksums of its headers be right."""
+  del seed
+  changed = bytearray(atheris.Mutate(data, max_size))
+  for start in range(0, len(changed) - 511, 512):
+    block = changed[start : start + 512]
+    if block[257:262] == b'ustar':
+      block[148:156] = b' ' * 8
+      block[148:156] = b'%06o\0 ' % sum(block)
+      changed[start : start + 512] = block
+  return bytes(changed)
+
+
+def _keep(corpus: pathlib.Path, seeds: pathlib.Path) -> None:
+  """Packs the corpus; the same files give the same bytes."""
+  with zipfile.ZipFile(seeds, 'w', zipfile.ZIP_DEFLATED) as archive:
+    for path in sorted(corpus.iterdir()):
+      entry = zipfile.ZipInfo(path.name)
+      entry.compress_type = zipfile.ZIP_DEFLATED
+      archive.writestr(entry, path.read_bytes())
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,140 @@
+"""Faults, as real processes: the old dataset stays, no half one is loaded.
+
+The work is done by `dying.py`, which see.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import making
+import pytest
+
+NEW = 'REUSE_DATASET_IF_EXISTS'
+OVERWRITE = 'REUSE_CACHE_IF_EXISTS'
+
+
+def fail(how: str, mode: str, folder: pathlib.Path, data: pathlib.Path) -> int:
+  """Lets builds fail in that way; returns how many did."""
+  files = making.many(60)
+  making.write_folder(folder / 'images', files)
+  (folder / 'labels.txt').write_text(making.label_text(files))
+  run = subprocess.run(
+    [
+      *(sys.executable, str(making.ROOT / 'tests' / 'dying.py'), how, mode),
+      *(str(data), str(folder / 'images'), str(folder / 'labels.txt')),
+    ],
+    check=False,
+    capture_output=True,
+    text=True,
+    cwd=making.ROOT,
+    env={**os.environ, 'PYTHONPATH': str(making.ROOT)},
+    timeout=100,
+  )
+  assert run.returncode == 0, run.stderr[-5000:]
+  number, words = run.stdout.splitlines()[-1].split(maxsplit=1)
+  assert words == 'builds failed'
+  return int(number)
+
+
+@pytest.mark.parametrize(
+  ('how', 'mode', 'at_least'),
+  [
+    ('SIGKILL', NEW, 30),
+    ('SIGKILL', OVERWRITE, 30),
+    ('SIGINT', NEW, 30),
+    ('SIGINT', OVERWRITE, 30),
+    ('SIGTERM', OVERWRITE, 30),
+    ('with_few_descriptors', NEW, 1),
+    ('with_little_memory', OVERWRITE, 3),
+  ],
+)
+def test_builds_that_fail(tmp_path, how, mode, at_least):
+  (tmp_path / 'data').mkdir()
+  assert fail(how, mode, tmp_path, tmp_path / 'data') >= at_least
+
+
+@pytest.fixture
+def disk(tmp_path):
+  """A disk of 4 MB."""
+  folder = tmp_path / 'disk'
+  folder.mkdir()
+  command = ['mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', str(folder)]
+  try:
+    mounted = subprocess.run(command, check=False, capture_output=True)
+  except FileNotFoundError:
+    pytest.skip('there is no mount command')
+  if mounted.returncode:
+    pytest.skip(f'no tmpfs can be mounted: {mounted.stderr.decode().strip()}')
+  yield folder
+  subprocess.run(['umount', str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+  ('how', 'mode', 'at_least'),
+  [
+    ('on_a_full_disk', NEW, 5),
+    ('on_a_full_disk', OVERWRITE, 5),
+    ('on_a_read_only_disk', OVERWRITE, 1),
+  ],
+)
+def test_disks_that_fail(tmp_path, disk, how, mode, at_least):
+  assert fail(how, mode, tmp_path, disk) >= at_least
+
+
+LARGE = """
+import pathlib, resource, sys
+import making
+folder = pathlib.Path(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+  making.build(
+    folder / 'data',
+    image_dir=folder / 'images',
+    label_file=folder / 'labels.txt',
+    options={'num_shards': 6},
+  )
+except ValueError as e:
+  print(e)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_of_large_images_one_is_in_memory(tmp_path):
+  """The threads have 60 MB each to read, and take little more than one."""
+  files = making.write_folder(tmp_path / 'images', making.many(6))
+  (tmp_path / 'labels.txt').write_text(making.label_text(making.many(6)))
+  for path in files.iterdir():
+    path.write_bytes(b'')
+    os.truncate(path, 60_000_000)
+  run = subprocess.run(
+    [sys.executable, '-c', LARGE, str(tmp_path)],
+    check=True,
+    capture_output=True,
+    text=True,
+    env={**os.environ, 'PYTHONPATH': f'{making.ROOT}:{making.ROOT}/tests'},
+  )
+  lines = run.stdout.splitlines()
+  assert lines[0].startswith('6 images cannot be used in ')
+  assert int(lines[-1]) < 100_000  # Kilobytes.
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
+def test_a_folder_that_may_not_be_written(tmp_path):
+  (tmp_path / 'data').mkdir(mode=0o555)
+  with pytest.raises(PermissionError, match=f'{tmp_path}/data'):
+    build_below(tmp_path, tmp_path / 'data')
+
+
+def test_a_data_dir_that_cannot_be(tmp_path):
+  (tmp_path / 'file').write_bytes(b'kept')
+  with pytest.raises(OSError, match=f'Not a directory: .{tmp_path}/file'):
+    build_below(tmp_path, tmp_path / 'file' / 'data')
+  assert (tmp_path / 'file').read_bytes() == b'kept'
+
+
+def build_below(folder: pathlib.Path, data_dir: pathlib.Path) -> None:
+  images = making.write_folder(folder / 'images', making.many(3))
+  (folder / 'labels.txt').write_text(making.label_text(making.many(3)))
+  making.build(data_dir, image_dir=images, label_file=folder / 'labels.txt')
