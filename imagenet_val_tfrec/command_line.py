@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import sys
 import threading
@@ -27,6 +28,9 @@ def exit_code(work: Callable[[], int]) -> int:
     What `work` returns; 1 if the input cannot be used or the system says no,
     130 after SIGINT (Ctrl-C), 143 after SIGTERM.
   """
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):  # Any path can be printed.
+      stream.reconfigure(errors='backslashreplace')
   with _short_warnings(), _sigterm_unwinds():
     try:
       return work()

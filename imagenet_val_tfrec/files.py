@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 from imagenet_val_tfrec import errors, numbering, storage
+
+_MOST_GAPS = 1000
 
 
 def legacy_shards(tfrec_dir: str | os.PathLike[str]) -> list[str]:
@@ -63,46 +64,13 @@ def series(folder: str) -> dict[str, bool]:
       f'{errors.some(sorted(by_base))}; expected one. Give each its own folder.'
     )
   ((base, numbers),) = by_base.items()
+  last = max(numbers)
+  if last > 2 * len(numbers) + _MOST_GAPS:
+    raise errors.InputError(
+      f'{folder}: {numbers[last]!r} is one of {len(numbers)} files; expected '
+      f'them to be numbered from 0. Rename it, if that is no number of a file'
+    )
   return {
     numbering.shard_name(base, number): number in numbers
-    for number in range(max(numbers) + 1)
+    for number in range(last + 1)
   }
-
-
-def in_the_way(tfrec_dir: str, tfrec_base: str, overwrite: bool) -> list[str]:
-  """Returns the names of the files to replace, in numeric order.
-
-  Raises:
-    errors.InputError: if TFRecord files, of any name, are there unasked.
-  """
-  if not storage.exists(tfrec_dir):
-    return []
-  names = storage.names_in(tfrec_dir)
-  found = [name for name in names if name.endswith(numbering.SUFFIX)]
-  if found and not overwrite:
-    raise errors.InputError(
-      f'{tfrec_dir}: there are TFRecord files already: {errors.some(found)}. '
-      'Choose another tfrec_dir, or --overwrite to replace those named '
-      f'{numbering.shard_name(tfrec_base, 0)} and so on'
-    )
-  return list(numbering.by_base(found).get(tfrec_base, {}).values())
-
-
-def publish(
-  finished: str, tfrec_dir: str, old: Sequence[str], new: Sequence[str]
-) -> None:
-  """Puts finished files in the place of old ones.
-
-  Without number 0 no reader takes a folder for complete; so it is the first to
-  go and the last to come.
-
-  Args:
-    finished: The folder with the new files.
-    tfrec_dir: Where they go.
-    old: Names of the files to remove, in numeric order.
-    new: Names of the files to put there, in numeric order.
-  """
-  for name in old:
-    storage.remove(os.path.join(tfrec_dir, name))
-  for name in reversed(new):
-    storage.link(os.path.join(finished, name), os.path.join(tfrec_dir, name))

@@ -9,24 +9,22 @@ them are complete.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import functools
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import tqdm
 
 from imagenet_val_tfrec import (
   command_line,
   errors,
-  files,
   imagenet,
   join,
   jpeg,
   labels,
   numbering,
   progress,
+  publishing,
   runners,
   shards,
   sources,
@@ -37,7 +35,12 @@ from imagenet_val_tfrec import plan as plan_lib
 
 # In the folder of the files, so on the same disk; no glob finds it.
 _SITE = '.incomplete'
-
+# What the older script told of itself, and so it is told here.
+_DIVIDER = '-' * 37
+_OLD_OPTIONS = (
+  *('image_dir', 'img_shard', 'tfrec_base', 'label_file', 'tfrec_dir'),
+  'num_images',
+)
 
 _FLAGS = (
   ('--image_dir -dir', 'val_images', 'folder of images, or a .tar'),
@@ -53,13 +56,13 @@ _FLAGS = (
 
 
 def make_tfrec(
-  *,
   image_dir: str = 'val_images',
-  label_file: str = 'val.txt',
   img_shard: int = 5000,
   tfrec_base: str = 'data',
+  label_file: str = 'val.txt',
   tfrec_dir: str = 'tfrecords',
   num_images: int = 0,
+  *,
   workers: int = 0,
   beam_pipeline_options: str = '',
   overwrite: bool = False,
@@ -70,9 +73,9 @@ def make_tfrec(
 
   Args:
     image_dir: A folder of images, or a `.tar`, which is read in place.
-    label_file: One `NAME LABEL` a line.
     img_shard: How many images go in each file; the last may have fewer.
     tfrec_base: The files are `{tfrec_base}_0.tfrecord` and so on.
+    label_file: One `NAME LABEL` a line.
     tfrec_dir: Where the files go; it is made if it is not there.
     num_images: Only the first that many lines of the label file (0: all).
     workers: How many threads (0: two for each processor).
@@ -92,36 +95,42 @@ def make_tfrec(
       or another process is writing there. Nothing is left behind.
     OSError: if images or labels are not there, or files cannot be written.
   """
-  _check_arguments(img_shard, tfrec_base, num_images, workers)
-  files.in_the_way(tfrec_dir, tfrec_base, overwrite)
+  _check_arguments(img_shard, tfrec_base, num_images, workers, max_pixels)
   label_lines = labels.read_labels(label_file)
   if check_labels:
     imagenet.check_labels(label_lines, unless='--no_check_labels')
   examples = join.locate(
-    label_lines, sources.open_source(image_dir), limit=num_images
+    label_lines,
+    sources.open_source(image_dir),
+    limit=num_images,
+    max_pixels=max_pixels,
   )
   plan = _plan(examples, img_shard, tfrec_base, max_pixels)
-  print(
-    f'Writing {len(examples):,} images from {image_dir} to {tfrec_dir}, '
-    f'{img_shard:,} in each TFRecord file.'
-  )
-  if plan.lengths[-1] < img_shard:
-    print(f'Last TFRecord file will have {plan.lengths[-1]} images.')
-  with _removed_if_empty(tfrec_dir):
-    site_path = os.path.join(tfrec_dir, _SITE)
-    with staging.open_site(site_path, tfrec_dir) as site:
-      # Again: another run may have ended between the first look and the lock.
-      old = files.in_the_way(tfrec_dir, tfrec_base, overwrite)
-      with progress.progress_bar(
-        tqdm.tqdm, images=len(examples), description='Writing'
-      ) as report:
-        shards.write_plan(
-          plan,
-          site.shards,
-          run=_runner(workers, beam_pipeline_options),
-          progress=report,
-        )
-      files.publish(site.shards, tfrec_dir, old, plan.filenames)
+  site_path = os.path.join(tfrec_dir, _SITE)
+  with (
+    publishing.removed_if_empty(tfrec_dir),
+    staging.open_site(site_path, tfrec_dir, publishing.put_back) as site,
+  ):
+    publishing.in_the_way(tfrec_dir, tfrec_base, overwrite)
+    # The words of the older script.
+    print(f'Directory {tfrec_dir} created', flush=True)
+    print(f'Found {len(label_lines)} images and labels in {label_file}')
+    print(f'Using {len(examples)} images..')
+    print(f'{len(plan.lengths)} TFRecord files will be created.')
+    if plan.lengths[-1] < img_shard:
+      print(f'Last TFRecord file will have {plan.lengths[-1]} images.')
+    with progress.progress_bar(
+      tqdm.tqdm, images=len(examples), description='Writing'
+    ) as report:
+      shards.write_plan(
+        plan,
+        site.shards,
+        run=runners.from_flags(workers, beam_pipeline_options),
+        progress=report,
+      )
+    # Again: it took a while.
+    old = publishing.in_the_way(tfrec_dir, tfrec_base, overwrite)
+    publishing.publish(site, old, plan.filenames)
   paths = [os.path.join(tfrec_dir, name) for name in plan.filenames]
   size = sum(map(storage.size_of, paths))
   print(
@@ -143,6 +152,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   arguments = vars(_parser().parse_args(argv))
 
   def work() -> int:
+    print(_DIVIDER)
+    print('Command line options:')
+    for name in _OLD_OPTIONS:
+      print(f' --{name:<11}:  {arguments[name]}')
+    print(_DIVIDER)
     make_tfrec(**arguments)
     return 0
 
@@ -181,15 +195,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_arguments(
-  img_shard: int, tfrec_base: str, num_images: int, workers: int
+  img_shard: int,
+  tfrec_base: str,
+  num_images: int,
+  workers: int,
+  max_pixels: int,
 ) -> None:
   for name, value, least in (
     ('img_shard', img_shard, 1),
     ('num_images', num_images, 0),
     ('workers', workers, 0),
+    ('max_pixels', max_pixels, 1),
   ):
     if value < least:
       raise errors.InputError(f'{name} is {value}, expected {least} or more')
+  runners.check_workers(workers)
   if not tfrec_base or tfrec_base[0] == '.' or '/' in tfrec_base:
     raise errors.InputError(
       f'tfrec_base is {tfrec_base!r}, expected the beginning of a file name; '
@@ -210,27 +230,6 @@ def _plan(
     ],
     checks=plan_lib.Checks(max_pixels=max_pixels),
   )
-
-
-def _runner(workers: int, beam_pipeline_options: str) -> runners.Runner:
-  if not beam_pipeline_options:
-    return functools.partial(runners.run_threads, workers=workers)
-  from apache_beam.options import pipeline_options
-
-  flags = [f'--{option}' for option in beam_pipeline_options.split(',')]
-  return runners.choose(beam_options=pipeline_options.PipelineOptions(flags))
-
-
-@contextlib.contextmanager
-def _removed_if_empty(folder: str) -> Iterator[None]:
-  """Removes a folder that was not there before if nothing is in it after."""
-  is_new = not storage.exists(folder)
-  try:
-    yield
-  finally:
-    if is_new:
-      with contextlib.suppress(OSError):  # Not empty, as it should be.
-        os.rmdir(folder)
 
 
 if __name__ == '__main__':

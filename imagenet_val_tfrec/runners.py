@@ -14,9 +14,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+from imagenet_val_tfrec import errors
 from imagenet_val_tfrec import plan as plan_lib
 
 _LOOK_EVERY = 1.0  # Seconds.
+_MOST_WORKERS = 1000
 
 # Told of images and bytes done.
 Progress = Callable[[int, int], None]
@@ -58,11 +60,46 @@ def num_cpus() -> int:
   return os.cpu_count() or 1
 
 
+def check_workers(workers: int) -> None:
+  """Raises InputError if that is no number of threads to ask for."""
+  if not 0 <= workers <= _MOST_WORKERS:
+    raise errors.InputError(
+      f'workers is {workers:,}, expected 0 to {_MOST_WORKERS:,}'
+    )
+
+
 def choose(beam_runner: Any = None, beam_options: Any = None) -> Runner:
   """Returns Apache Beam where it is asked for, else threads."""
   if beam_runner is None and beam_options is None:
     return run_threads
   return functools.partial(run_beam, runner=beam_runner, options=beam_options)
+
+
+def from_flags(workers: int, beam_pipeline_options: str) -> Runner:
+  """Returns threads, or Apache Beam where there are options for it.
+
+  Args:
+    workers: How many threads.
+    beam_pipeline_options: Flags without their dashes, separated by commas.
+  """
+  if not beam_pipeline_options:
+    return functools.partial(run_threads, workers=workers)
+  from apache_beam.options import pipeline_options
+
+  flags = [f'--{option}' for option in beam_pipeline_options.split(',')]
+  run = choose(beam_options=pipeline_options.PipelineOptions(flags))
+
+  def run_named(*args: Any, **kwargs: Any) -> None:
+    try:
+      run(*args, **kwargs)
+    except errors.InputError:
+      raise
+    except ValueError as e:  # No runner of that name, say.
+      raise errors.InputError(
+        f'beam_pipeline_options is {beam_pipeline_options!r}: {e}'
+      ) from e
+
+  return run_named
 
 
 def run_threads(

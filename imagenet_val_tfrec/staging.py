@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from imagenet_val_tfrec import errors, storage
 
@@ -47,6 +47,11 @@ class Site:
     """The folder of finished shards."""
     return os.path.join(self.path, _SHARDS)
 
+  @property
+  def old(self) -> str:
+    """Where that waits which is about to be replaced."""
+    return os.path.join(self.path, _OLD)
+
   def publish(self, folder: str) -> None:
     """Makes `folder`, which is in the site, the target; replaces an old one.
 
@@ -57,13 +62,11 @@ class Site:
     if not storage.exists(self.target):
       storage.replace(folder, self.target)
     elif not _exchange(folder, self.target):
-      old = os.path.join(self.path, _OLD)
-      storage.replace(self.target, old)
+      storage.replace(self.target, self.old)
       try:
         storage.replace(folder, self.target)
       except BaseException:
-        if not storage.exists(self.target):
-          storage.replace(old, self.target)
+        _put_back(self)
         raise
 
 
@@ -78,8 +81,16 @@ def beside(target: str) -> str:
   return os.path.join(above, f'incomplete.{config}.{version}')
 
 
+def _put_back(site: Site) -> None:
+  """Puts back a target that was about to be replaced."""
+  if storage.exists(site.old) and not storage.exists(site.target):
+    storage.replace(site.old, site.target)
+
+
 @contextlib.contextmanager
-def open_site(path: str, target: str) -> Iterator[Site]:
+def open_site(
+  path: str, target: str, put_back: Callable[[Site], None] = _put_back
+) -> Iterator[Site]:
   """Opens the site at `path`, alone; removes it when the work is done.
 
   When the process is interrupted the site stays, and its finished shards with
@@ -88,14 +99,14 @@ def open_site(path: str, target: str) -> Iterator[Site]:
   Args:
     path: Of the site; on the same disk as the target.
     target: What will be built.
+    put_back: Undoes what a dead process had begun to publish.
 
   Raises:
     BusyError: if another process has it open; says which.
   """
-  storage.make_folder(os.path.join(path, _SHARDS))
   with _ownership(path):
     site = Site(path, target)
-    _take_over(site)
+    _take_over(site, put_back)
     try:
       yield site
     except (KeyboardInterrupt, SystemExit):
@@ -107,7 +118,7 @@ def open_site(path: str, target: str) -> Iterator[Site]:
       raise
     except BaseException:
       # A worker that is still at it may get in the way; the error counts.
-      if not storage.exists(os.path.join(path, _OLD)):
+      if not storage.exists(site.old):
         with contextlib.suppress(OSError):
           _remove(path)
       raise
@@ -123,11 +134,9 @@ def clear(path: str, target: str) -> None:
       pass
 
 
-def _take_over(site: Site) -> None:
-  """Puts back a target that was about to be replaced; removes what is stale."""
-  old = os.path.join(site.path, _OLD)
-  if storage.exists(old) and not storage.exists(site.target):
-    storage.replace(old, site.target)
+def _take_over(site: Site, put_back: Callable[[Site], None]) -> None:
+  """Lets go on what a dead process left; removes what is stale."""
+  put_back(site)
   for name in storage.names_in(site.path):
     if name not in (_OWNER, _SHARDS):
       storage.remove(os.path.join(site.path, name))
@@ -144,24 +153,19 @@ def _sweep(path: str) -> None:
 
 
 def _exchange(path: str, other: str) -> bool:
-  """Lets two folders change places at one instant, where the system can.
-
-  Returns:
-    Whether it did; False where there is no `renameat2` (Linux has it).
-  """
+  """Lets two folders change places at one instant; False if it did not."""
   libc = ctypes.CDLL(None)
   if storage.is_remote(path) or not hasattr(libc, 'renameat2'):
     return False
   here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-  failed = libc.renameat2(
-    here, os.fsencode(path), here, os.fsencode(other), swap
-  )
-  return not failed
+  paths = os.fsencode(path), os.fsencode(other)
+  return not libc.renameat2(here, paths[0], here, paths[1], swap)
 
 
 @contextlib.contextmanager
 def _ownership(path: str) -> Iterator[None]:
   owner = os.path.join(path, _OWNER)
+  storage.make_folder(os.path.join(path, _SHARDS))
   if storage.is_remote(path):
     # No locks there: the owner's word has to do.
     if storage.exists(owner) and not _is_own_and_dead(owner):
@@ -221,8 +225,9 @@ def _this_process() -> str:
 
 def _busy(path: str, owner: str) -> BusyError:
   try:
-    who = json.loads(storage.read_text(owner))
-    words = 'process {pid} on {host}, since {since}'.format(**who)
+    words = 'process {pid} on {host}, since {since}'.format(
+      **json.loads(storage.read_text(owner))
+    )
   except (ValueError, KeyError, OSError):
     words = 'another process'
   return BusyError(

@@ -16,6 +16,8 @@ from typing import IO, Protocol
 
 from etils import epath
 
+from imagenet_val_tfrec import errors
+
 
 def is_remote(path: str) -> bool:
   """Whether the path is not one of this machine's."""
@@ -155,12 +157,20 @@ def replace(path: str, target: str) -> None:
 
 
 def link(path: str, target: str) -> None:
-  """Gives a file a second name, or, where that cannot be, another name."""
+  """Gives a file a second name, or, where that cannot be, another name.
+
+  Raises:
+    FileExistsError: if there is a file of that name.
+  """
   try:
     if is_remote(path):
       raise OSError('remote files have one name')
     os.link(path, target)
-  except OSError:
+  except FileExistsError:
+    raise
+  except OSError as e:
+    if errors.is_full(e):
+      raise
     replace(path, target)
 
 

@@ -15,11 +15,12 @@ PACKAGE = ROOT / 'imagenet_val_tfrec'
 
 # A module imports only modules above it. A new one finds its place here first.
 FLOORS = [
-  ['_version', 'errors', 'names', 'numbering', 'wire', 'progress', 'storage'],
+  ['_version', 'errors', 'names', 'numbering', 'wire', 'progress'],
+  ['storage'],
   ['files', 'folders', 'jpeg', 'label_lines', 'outputs', 'records', 'staging'],
   [
     *('command_line', 'decoding', 'frames', 'inventory', 'other_images'),
-    'tar_index',
+    *('publishing', 'tar_index'),
   ],
   ['counting', 'labels', 'sources'],
   ['imagenet', 'matching'],

@@ -1,15 +1,26 @@
 """The converter: the old command line, all or nothing."""
 
+import contextlib
+import errno
+import itertools
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import making
 import pytest
 import tensorflow as tf
 
-from imagenet_val_tfrec import files, images_to_tfrec, legacy, staging
+from imagenet_val_tfrec import (
+  files,
+  images_to_tfrec,
+  legacy,
+  publishing,
+  staging,
+  storage,
+)
 
 ROOT = making.ROOT
 DUMMY = ROOT / 'dummy_data'
@@ -144,11 +155,33 @@ def test_the_defaults_are_the_old_ones(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   assert images_to_tfrec.main([]) == 0
   assert names_in('tfrecords') == ['data_0.tfrecord']
-  assert capsys.readouterr().out.splitlines()[:2] == [
-    'Writing 8 images from val_images to tfrecords, 5,000 in each TFRecord '
-    'file.',
+  # What the older script printed, as it stands in its users' logs.
+  assert capsys.readouterr().out.splitlines()[:-1] == [
+    '-------------------------------------',
+    'Command line options:',
+    ' --image_dir  :  val_images',
+    ' --img_shard  :  5000',
+    ' --tfrec_base :  data',
+    ' --label_file :  val.txt',
+    ' --tfrec_dir  :  tfrecords',
+    ' --num_images :  0',
+    '-------------------------------------',
+    'Directory tfrecords created',
+    'Found 8 images and labels in val.txt',
+    'Using 8 images..',
+    '1 TFRecord files will be created.',
     'Last TFRecord file will have 8 images.',
   ]
+
+
+def test_the_function_takes_what_it_took(tmp_path):
+  arguments = [str(DUMMY / 'val_images'), 3, 'val', str(DUMMY / 'val.txt')]
+  paths = images_to_tfrec.make_tfrec(*arguments, str(tmp_path), 4)
+  assert [os.path.basename(path) for path in paths] == [
+    'val_0.tfrecord',
+    'val_1.tfrecord',
+  ]
+  assert labels_in(tmp_path, names_in(tmp_path)) == LABELS[:4]
 
 
 def test_num_images_and_base(tmp_path):
@@ -301,31 +334,156 @@ def test_usage(capsys):
   assert 'usage: images_to_tfrec' in capsys.readouterr().err
 
 
-def test_a_killed_overwrite_does_not_mix_old_and_new(tmp_path):
-  assert convert(tmp_path, '-s', '1') == 0
-  script = (
-    'import os, signal, sys\n'
-    'from imagenet_val_tfrec import images_to_tfrec, storage\n'
-    'link = storage.link\n'
-    'def dying(*args):\n'
-    '  link(*args)\n'
-    '  os.kill(os.getpid(), signal.SIGKILL)\n'
-    'storage.link = dying\n'
-    'images_to_tfrec.main(sys.argv[1:])\n'
-  )
-  subprocess.run(
+@contextlib.contextmanager
+def stopped_publishing(at: int, stop: Callable[[], None]):
+  """Calls `stop` before that step of publishing: a link or a rename."""
+  publish, link, replace = publishing.publish, storage.link, storage.replace
+
+  def stopping(*args):
+    steps = itertools.count()
+
+    def wrap(function):
+      def call(*args):
+        if next(steps) == at:
+          stop()
+        function(*args)
+
+      return call
+
+    storage.link, storage.replace = wrap(link), wrap(replace)
+    publish(*args)
+
+  publishing.publish = stopping
+  try:
+    yield
+  finally:
+    publishing.publish, storage.link, storage.replace = publish, link, replace
+
+
+def full_disk():
+  raise OSError(errno.ENOSPC, 'full')
+
+
+def interrupt():
+  raise KeyboardInterrupt
+
+
+def kill():
+  os.kill(os.getpid(), signal.SIGKILL)
+
+
+def convert_in_child(*args) -> int:
+  child = os.fork()
+  if not child:
+    os._exit(convert(*args))
+  return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize(
+  ('overwrite', 'at'),
+  [*((False, at) for at in range(4)), *((True, at) for at in range(6))],
+)
+@pytest.mark.parametrize(
+  ('stop', 'code'), [(full_disk, 1), (interrupt, 130), (kill, -9)]
+)
+def test_publishing_that_fails(tmp_path, overwrite, at, stop, code):
+  """The old files stay, or none; the same command then ends well."""
+  flags = ['--overwrite'] * overwrite
+  if overwrite:
+    assert convert(tmp_path, '-s', '5') == 0
+  old = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+  run = convert_in_child if stop is kill else convert
+  with stopped_publishing(at, stop):
+    assert run(tmp_path, '-s', '3', *flags) == code
+  assert (tmp_path / '.incomplete').exists() == (code != 1)
+  if stop is not kill:
+    there = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert {path.name: path.read_bytes() for path in there} == old
+  assert convert(tmp_path, '-s', '3', *flags) == 0
+  names = ['data_0.tfrecord', 'data_1.tfrecord', 'data_2.tfrecord']
+  assert names_in(tmp_path) == names
+  assert labels_in(tmp_path, names) == LABELS
+
+
+def test_files_that_appear_meanwhile_are_left_alone(tmp_path, monkeypatch):
+  write_plan = images_to_tfrec.shards.write_plan
+
+  def write_and_more(*args, **kwargs):
+    write_plan(*args, **kwargs)
+    (tmp_path / 'data_0.tfrecord').write_bytes(b'precious')
+
+  monkeypatch.setattr(images_to_tfrec.shards, 'write_plan', write_and_more)
+  assert convert(tmp_path) == 1
+  assert names_in(tmp_path) == ['data_0.tfrecord']
+  assert (tmp_path / 'data_0.tfrecord').read_bytes() == b'precious'
+
+
+def test_a_finished_set_is_not_undone(tmp_path):
+  """A process that dies when all is published leaves its site behind."""
+  with stopped_publishing(4, kill):
+    assert convert_in_child(tmp_path, '-s', '3') == -9
+  names = ['data_0.tfrecord', 'data_1.tfrecord', 'data_2.tfrecord']
+  assert names_in(tmp_path) == ['.incomplete', *names]
+  assert convert(tmp_path, '-tfb', 'other') == 1
+  assert names_in(tmp_path) == names
+  assert labels_in(tmp_path, names) == LABELS
+
+
+def test_a_folder_is_not_replaced(tmp_path, capsys):
+  (tmp_path / 'data_1.tfrecord').mkdir()
+  (tmp_path / 'data_1.tfrecord' / 'precious').touch()
+  assert convert(tmp_path, '--overwrite') == 1
+  assert 'data_1.tfrecord: a folder, expected a file' in capsys.readouterr().err
+  assert (tmp_path / 'data_1.tfrecord' / 'precious').exists()
+
+
+def test_where_there_are_no_hard_links(tmp_path, monkeypatch):
+  def refuse(path, name):
+    raise PermissionError('no links here')
+
+  monkeypatch.setattr(os, 'link', refuse)
+  assert convert(tmp_path, '-s', '3') == 0
+  assert convert(tmp_path, '-s', '5', '--overwrite') == 0
+  names = ['data_0.tfrecord', 'data_1.tfrecord']
+  assert names_in(tmp_path) == names
+  assert labels_in(tmp_path, names) == LABELS
+
+
+def test_nothing_stays_of_folders_that_were_made(tmp_path):
+  assert convert(tmp_path / 'p' / 'q' / 'r', label_file=os.devnull) == 1
+  (tmp_path / 'one.txt').write_text('nothing.jpg 1\n')
+  assert convert(tmp_path / 'p' / 'q', label_file=tmp_path / 'one.txt') == 1
+  assert names_in(tmp_path) == ['one.txt']
+
+
+def test_large_images_on_demand(tmp_path, capsys):
+  files = {'a.jpg': making.jpeg(making.frame(10_001, 10_000), making.scan())}
+  making.write_folder(tmp_path / 'images', files)
+  os.truncate(tmp_path / 'images' / 'a.jpg', 110_000_000)
+  (tmp_path / 'labels.txt').write_text('a.jpg 0\n')
+  options = {
+    'image_dir': tmp_path / 'images',
+    'label_file': tmp_path / 'labels.txt',
+  }
+  for limit in ('-1', '0', '100000000'):
+    assert convert(tmp_path / 'out', '--max_pixels', limit, **options) == 1
+    assert 'max_pixels' in capsys.readouterr().err
+  assert convert(tmp_path / 'out', '--max_pixels', '200000000', **options) == 0
+
+
+def test_a_path_that_cannot_be_printed(tmp_path):
+  run = subprocess.run(
     [
-      *(sys.executable, '-c', script, '-dir', str(DUMMY / 'val_images')),
-      *('-l', str(DUMMY / 'val.txt'), '-tfdir', str(tmp_path)),
-      *('-s', '4', '--overwrite'),
+      *(sys.executable, '-m', 'imagenet_val_tfrec.images_to_tfrec'),
+      *('-dir', str(DUMMY / 'val_images'), '-l', str(DUMMY / 'val.txt')),
+      *('-tfdir', os.fsencode(tmp_path) + b'/o\xff'),
     ],
-    check=False,
+    check=True,
     cwd=ROOT,
+    capture_output=True,
+    env={**os.environ, 'PYTHONIOENCODING': 'utf-8:strict'},
   )
-  assert 'data_0.tfrecord' not in names_in(tmp_path)
-  assert convert(tmp_path, '-s', '4', '--overwrite') == 0
-  assert names_in(tmp_path) == ['data_0.tfrecord', 'data_1.tfrecord']
-  assert labels_in(tmp_path, names_in(tmp_path)) == LABELS
+  assert rb'o\udcff created' in run.stdout
 
 
 def test_from_the_shell_without_tensorflow(tmp_path):
