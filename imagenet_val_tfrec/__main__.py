@@ -7,12 +7,13 @@ python -m imagenet_val_tfrec adopt tfrecords --data_dir data
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import os
 import sys
 from collections.abc import Sequence
 
-from imagenet_val_tfrec import adoption, command_line, errors, verification
+from imagenet_val_tfrec import adoption, command_line, jpeg, verification
 from imagenet_val_tfrec.config import ImagenetValTfrecConfig
 
 
@@ -57,10 +58,17 @@ def _parser() -> argparse.ArgumentParser:
   )
   verify.add_argument(
     '--label_file',
-    help='records must have the labels of its lines, in their order',
+    help='records must have the labels of its lines, in their order: all of '
+    'them, or the first ones if it is a dataset of TFDS',
   )
   verify.add_argument(
     '--workers', type=int, default=0, help='threads; 0 is one a processor'
+  )
+  verify.add_argument(
+    '--max_pixels',
+    type=int,
+    default=jpeg.MAX_PIXELS,
+    help='most pixels of an image that is decoded (%(default)s)',
   )
   verify.set_defaults(work=_verify)
 
@@ -98,15 +106,12 @@ def _config(text: str) -> str | ImagenetValTfrecConfig:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-  if arguments.workers < 0:
-    raise errors.InputError(
-      f'workers is {arguments.workers}, expected 0 or more'
-    )
   report = verification.verify(
     arguments.path,
     decode=arguments.decode,
     label_file=arguments.label_file,
     workers=arguments.workers,
+    max_pixels=arguments.max_pixels,
     show_progress=True,
   )
   for finding in report.findings:
@@ -131,6 +136,11 @@ def _adopt(arguments: argparse.Namespace) -> int:
     overwrite=arguments.overwrite,
   )
   name = '/'.join(path.split(os.sep)[-3:-1])
+  if os.path.islink(next(iter(glob.glob(os.path.join(path, '*.tfrecord-*'))))):
+    print(
+      'The files are linked by name, as hard links could not be made: keep '
+      f'them in {arguments.tfrec_dir}'
+    )
   print(
     f'{path} is ready: tfds.load({name!r}, split={arguments.split!r}, '
     f'data_dir={arguments.data_dir!r})'

@@ -6,8 +6,10 @@ names that TFDS gives to files, and the metadata.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,6 +28,12 @@ from imagenet_val_tfrec import (
   storage,
 )
 from imagenet_val_tfrec.config import ImagenetValTfrecConfig
+
+# Another disk, too many links, not one's own file, no such links there.
+_NO_HARD_LINK = (
+  *(errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EACCES),
+  *(errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS),
+)
 
 
 class _File(NamedTuple):
@@ -81,8 +89,13 @@ def adopt(
   counting.check_older(
     [file.path for file in found], [file.length for file in found]
   )
-  builder = _builder(data_dir, config)
-  target: str = os.path.abspath(builder.data_dir)
+  _check_split(split)
+  # TFDS would read what is there, and what is there may be damaged.
+  nowhere = os.path.join(os.path.abspath(data_dir), '.nowhere')
+  builder = _builder(nowhere, config)
+  target = os.path.join(
+    os.path.abspath(data_dir), os.path.relpath(builder.data_dir, nowhere)
+  )
   _check_absent(target, overwrite)
   _check_labels(found, builder.info.features['label'].num_classes)
   with staging.open_site(staging.beside(target), target) as site:
@@ -99,11 +112,26 @@ def _builder(
   data_dir: str, config: str | ImagenetValTfrecConfig | None
 ) -> tfds.core.DatasetBuilder:
   try:
-    return imagenet_val_tfrec_dataset_builder.Builder(
+    builder = imagenet_val_tfrec_dataset_builder.Builder(
       data_dir=data_dir, config=config
     )
   except ValueError as e:  # TFDS knows no config of that name.
     raise errors.InputError(str(e)) from e
+  if builder.info.features['label'].num_classes is None:
+    raise errors.InputError(
+      f'config {builder.builder_config.name!r} says neither num_classes nor '
+      'class_names, expected one of them'
+    )
+  return builder
+
+
+def _check_split(split: str) -> None:
+  # TFDS gives 'all' and what is in other names a meaning of its own.
+  if not re.fullmatch(r'\w+', split) or split == 'all':
+    raise errors.InputError(
+      f'split is {split!r}, expected a name of letters and digits, such as '
+      "'validation' (but not 'all')"
+    )
 
 
 def _examine(path: str) -> _File:
@@ -190,7 +218,9 @@ def _give_name(path: str, name: str) -> None:
   path = os.path.realpath(path)
   try:
     os.link(path, name)
-  except OSError:  # Another disk, no such links there, not one's own file.
+  except OSError as e:
+    if e.errno not in _NO_HARD_LINK:
+      raise
     os.symlink(path, name)
 
 

@@ -22,6 +22,7 @@ from imagenet_val_tfrec import (
 )
 
 UNKNOWN_LABEL = -1
+MAX_LABEL = 2**31 - 1  # `legacy.parser` returns int32.
 
 _BATCH = 32  # Records.
 # What is wrong with a single record.
@@ -41,19 +42,21 @@ class Finding(NamedTuple):
     what: What was found, and what was expected.
     record: Its number in the file, from 0; None if it is about more than one.
     offset: Of the record's first byte in the file.
+    at_least: Whether there is damage before it, where more than one record may
+      be lost, so that its number may be a higher one.
   """
 
   path: str
   what: str
   record: int | None = None
   offset: int | None = None
+  at_least: bool = False
 
   def __str__(self) -> str:
     if self.record is None:
       return f'{self.path}: {self.what}'
-    return (
-      f'{self.path}: record {self.record} at byte {self.offset}: {self.what}'
-    )
+    number = f'{self.record}{" or later" if self.at_least else ""}'
+    return f'{self.path}: record {number} at byte {self.offset}: {self.what}'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,11 +67,13 @@ class Checks:
     num_classes: Labels are below; None if that is not known.
     only_jpeg: Whether other images are wrong, or only counted.
     decode: Whether images are decoded.
+    max_pixels: Most pixels of an image that is decoded.
   """
 
   num_classes: int | None
   only_jpeg: bool
   decode: bool
+  max_pixels: int = jpeg.MAX_PIXELS
 
 
 class Batch(NamedTuple):
@@ -79,12 +84,14 @@ class Batch(NamedTuple):
     first: Number of the first record.
     items: Where they are; a damage counts as one record.
     problem: Why there are no more of them, if the file cannot be read.
+    behind_damage: Whether there is damage before the first of them.
   """
 
   path: str
   first: int
   items: Sequence[frames.Frame | frames.Damage]
   problem: str = ''
+  behind_damage: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -109,6 +116,7 @@ class Contents:
   )
   payload_bytes: int = 0
   num_others: int = 0
+  damages: list[int] = dataclasses.field(default_factory=list)
   readable: bool = True
 
   def add(self, more: Contents) -> None:
@@ -118,6 +126,7 @@ class Contents:
     self.offsets += more.offsets
     self.payload_bytes += more.payload_bytes
     self.num_others += more.num_others
+    self.damages += more.damages
     self.readable &= more.readable
 
 
@@ -126,19 +135,21 @@ def batches(path: str) -> Iterator[Batch]:
   first = 0
   items: list[frames.Frame | frames.Damage] = []
   problem = ''
+  damaged = False
   try:
     with storage.open_random(path) as reader:
       for item in frames.walk(reader):
         items.append(item)
         if len(items) == _BATCH:
-          yield Batch(path, first, items)
+          yield Batch(path, first, items, '', damaged)
+          damaged |= any(isinstance(item, frames.Damage) for item in items)
           first += len(items)
           items = []
   except FileNotFoundError:
     problem = 'the file is missing'
   except OSError as e:
     problem = f'the file cannot be read: {e.strerror or e}'
-  yield Batch(path, first, items, problem)
+  yield Batch(path, first, items, problem, damaged)
 
 
 def check(batch: Batch, checks: Checks) -> Contents:
@@ -153,9 +164,12 @@ def check(batch: Batch, checks: Checks) -> Contents:
           label = record.label
           contents.num_others += not _check(record, checks)
         except _WRONG as e:
+          at_least = batch.behind_damage or bool(contents.damages)
           contents.findings.append(
-            Finding(batch.path, str(e), number, item.offset)
+            Finding(batch.path, str(e), number, item.offset, at_least)
           )
+        if isinstance(item, frames.Damage):
+          contents.damages.append(number)
         contents.labels.append(label)
         contents.offsets.append(item.offset)
         if isinstance(item, frames.Frame):
@@ -179,19 +193,22 @@ def _read(
 
 def _check(record: records.Record, checks: Checks) -> bool:
   """Returns whether the image is a JPEG; raises if the record is wrong."""
-  if record.label < 0 or (
-    checks.num_classes is not None and record.label >= checks.num_classes
-  ):
-    most = '' if checks.num_classes is None else checks.num_classes - 1
+  most = MAX_LABEL if checks.num_classes is None else checks.num_classes - 1
+  if not 0 <= record.label <= most:
     raise records.RecordError(
       f'label {record.label} is out of range, expected 0..{most}'
     )
   if not checks.only_jpeg and other_images.is_other(record.image):
     inspection.check_size(record, *other_images.read_size(record.image))
     if checks.decode:
-      other_images.check_decodes(record.image)
+      other_images.check_decodes(record.image, checks.max_pixels)
     return False
   shape = inspection.check_shape(record)
   if checks.decode:
+    if shape.height * shape.width > checks.max_pixels:
+      raise jpeg.JpegError(
+        f'a JPEG of {shape.height}×{shape.width} pixels is not decoded, as the '
+        f'limit is {checks.max_pixels:,} (--max_pixels raises it)'
+      )
     decoding.check_decodes(record.image, shape)
   return True

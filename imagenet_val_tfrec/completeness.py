@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from imagenet_val_tfrec import checking, counting, inventory, storage
 from imagenet_val_tfrec import labels as labels_lib
 
-_MOST_WRONG_LABELS = 10  # Of one file; if there are more, it is the file.
+_FIRST_FEW = 10  # Wrong labels, where most are: then it is the file.
 
 
 def check_numbers(
@@ -20,10 +20,8 @@ def check_numbers(
     split: What should be there.
     contents: What is in each of its files.
   """
-  numbers = [len(c.labels) if c.readable else None for c in contents]
+  numbers = [_number(content) for content in contents]
   if split.lengths is None:
-    if contents[-1].findings:  # What is damaged may count for too many.
-      numbers[-1] = None
     for index, what in counting.unequal(numbers):
       yield checking.Finding(split.paths[index], what)
     return
@@ -68,8 +66,11 @@ def check_labels(
     labels: What the label file says. TFDS's dataset may be made of its first
       lines.
   """
-  total = sum(len(content.labels) for content in contents)
-  if total > len(labels) or (total < len(labels) and not split.of_tfds):
+  numbers = [_number(content) for content in contents]
+  total = sum(number or 0 for number in numbers)
+  if None not in numbers and (
+    total > len(labels) or (total < len(labels) and not split.of_tfds)
+  ):
     yield checking.Finding(
       split.folder,
       f'{total:,} records, expected {len(labels):,} as in {labels.path}',
@@ -79,15 +80,18 @@ def check_labels(
     return  # No file can be read that says where the last one begins.
   starts = itertools.accumulate(lengths, initial=0)
   for path, content, start in zip(split.paths, contents, starts, strict=True):
-    expected = labels.labels[start : start + len(content.labels)]
+    # Behind a damage nobody knows which record is which.
+    sure = min(content.damages, default=len(content.labels))
+    expected = labels.labels[start : start + sure]
     wrong = [
       (number, label)
       for number, (label, true) in enumerate(
-        zip(content.labels, expected, strict=False)
+        zip(content.labels[:sure], expected, strict=False)
       )
       if label not in (true, checking.UNKNOWN_LABEL)
     ]
-    for number, label in wrong[:_MOST_WRONG_LABELS]:
+    most = sure // 2
+    for number, label in wrong if len(wrong) <= most else wrong[:_FIRST_FEW]:
       at = start + number
       yield checking.Finding(
         path,
@@ -96,11 +100,11 @@ def check_labels(
         number,
         content.offsets[number],
       )
-    if len(wrong) > _MOST_WRONG_LABELS:
+    if len(wrong) > most and len(wrong) > _FIRST_FEW:
       yield checking.Finding(
         path,
-        f'{len(wrong):,} of {len(content.labels):,} labels are not those of '
-        f'{labels.path}; is this file in the place of another one?',
+        f'{len(wrong):,} of {sure:,} labels are not those of {labels.path}; is '
+        'this file in the place of another one?',
       )
 
 
@@ -110,7 +114,12 @@ def _lengths(
   """Returns how many records each file should have; None if any number."""
   if split.lengths is not None:
     return list(split.lengths)
-  usual = counting.usual_length(
-    [len(c.labels) if c.readable else None for c in contents]
-  )
+  usual = counting.usual_length([_number(content) for content in contents])
   return [*[usual] * (len(contents) - 1), None]
+
+
+def _number(content: checking.Contents) -> int | None:
+  """Returns how many records a file has; None if that cannot be known."""
+  if not content.readable or content.damages:
+    return None
+  return len(content.labels)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Sequence
 
 import tensorflow_datasets as tfds
 
 from imagenet_val_tfrec import discovery, imagenet, join, jpeg, sources, storage
 from imagenet_val_tfrec import plan as plan_lib
+
+# Of a config, as tfds.load takes it.
+_NAME = re.compile(r'(?!\.+$)[\w+=\-.]+')
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -42,6 +46,14 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   decode_check: bool = False
 
   def __post_init__(self) -> None:
+    if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+      raise ValueError(
+        f'name is {self.name!r}, expected letters, digits and _ + = - . alone'
+      )
+    for option in ('num_images', 'num_classes', 'max_pixels'):
+      value = getattr(self, option)
+      if value is not None and type(value) is not int:
+        raise ValueError(f'{option} is {value!r}, expected a number')
     self.image_dir = self.image_dir and os.fspath(self.image_dir)
     self.label_file = self.label_file and os.path.expanduser(self.label_file)
     if self.num_images < 0:

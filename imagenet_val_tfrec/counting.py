@@ -38,7 +38,7 @@ def bad_record(
 ) -> errors.InputError:
   """Returns the error that names a record, and says how to see all others."""
   return errors.InputError(
-    f'{path}: record {number} at byte {offset:,}: {what}. To see all that is '
+    f'{path}: record {number} at byte {offset}: {what}. To see all that is '
     f'wrong: {_VERIFY} {os.path.dirname(path)}'
   )
 
@@ -104,4 +104,5 @@ def unequal(lengths: Sequence[int | None]) -> Iterator[tuple[int, str]]:
 def usual_length(lengths: Sequence[int | None]) -> int | None:
   """Returns how many records most files have, the last one aside."""
   counted = collections.Counter(length for length in lengths[:-1] if length)
-  return counted.most_common(1)[0][0] if counted else None
+  # Of two as frequent the larger one: records get lost, they do not appear.
+  return max(counted, key=lambda n: (counted[n], n), default=None)

@@ -79,8 +79,8 @@ def decode(fields: Fields) -> tf.Tensor:
 
 def _check_shape(fields: Fields, found: tf.Tensor) -> tf.Operation | None:
   return tf.debugging.assert_equal(
-    found[:2],
-    shape_of(fields),
+    tf.cast(found[:2], tf.int64),
+    tf.stack([fields['height'], fields['width']]),
     message='the image is not as high and wide as its record says',
   )
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imagenet_val_tfrec import errors, files, storage
 
 _INFO = 'dataset_info.json'
 _FEATURES = 'features.json'
+_METADATA = 'metadata.json'
+_CLASS_NAMES = 'label.labels.txt'
+_WITH_CLASS_NAMES = 'imagenet2012'  # Our config that always has them.
 _FIELDS = {'label', 'height', 'width', 'chans', 'image'}
 _TEMPLATE = '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
 
@@ -51,13 +54,13 @@ class Inventory:
     folder: Of the files.
     splits: What it holds; older files are one split.
     num_classes: Labels are below; None if that is not known.
-    foreign: Names of files that should not be there.
+    problems: What is wrong with other files than those of the splits.
   """
 
   folder: str
   splits: Sequence[Split]
   num_classes: int | None = None
-  foreign: Sequence[str] = ()
+  problems: Sequence[str] = ()
 
 
 def take(folder: str) -> Inventory:
@@ -112,12 +115,33 @@ def _of_dataset(folder: str) -> Inventory:
     folder=folder,
     splits=splits,
     num_classes=num_classes,
-    foreign=[
-      name
-      for name in storage.names_in(folder)
-      if '.tfrecord' in name and os.path.join(folder, name) not in expected
+    problems=[
+      *(
+        f'{name!r} is no file of this dataset'
+        for name in storage.names_in(folder)
+        if '.tfrecord' in name and os.path.join(folder, name) not in expected
+      ),
+      *_metadata_problems(folder, info, num_classes),
     ],
   )
+
+
+def _metadata_problems(
+  folder: str, info: Mapping[str, Any], num_classes: int
+) -> Iterator[str]:
+  """Yields what is wrong with the files that are not needed to read records."""
+  names = os.path.join(folder, _CLASS_NAMES)
+  if storage.exists(names):
+    number = len(storage.read_text(names).splitlines())
+    if number != num_classes:
+      yield f'{_CLASS_NAMES!r} has {number:,} names, expected {num_classes:,}'
+  elif info.get('configName') == _WITH_CLASS_NAMES:
+    yield f'{_CLASS_NAMES!r} is missing, the names of the classes'
+  if storage.exists(os.path.join(folder, _METADATA)):
+    try:
+      _read_json(os.path.join(folder, _METADATA))
+    except errors.InputError:
+      yield f'{_METADATA!r} is damaged, it is no JSON'
 
 
 def _read_json(path: str) -> dict[str, Any]:

@@ -56,6 +56,8 @@ def input_fn(
 ) -> tf.data.Dataset:
   """Yields batches of all files in a folder, for `model.fit` or `evaluate`.
 
+  The files are counted by their frames first, which takes some 5 µs a record.
+
   Args:
     tfrec_dir: Holds `NAME_0.tfrecord` and so on, which are read in numeric
       order: `NAME_10` after `NAME_9`.
@@ -90,9 +92,8 @@ def input_fn(
       resize_size=round(max(height, width) * _RESIZE),
     )
 
-  shards = prepared.find_shards(tfrec_dir, prepared.WHOLE_SPLIT)
   # One file after the other: reading takes a twentieth of the time.
-  dataset = prepared.read_in_order(shards)
+  dataset = prepared.read_in_order(prepared.find_older(tfrec_dir))
   if shuffle_buffer:
     dataset = dataset.shuffle(shuffle_buffer, seed=seed)
   if repeat:

@@ -47,7 +47,7 @@ def find_shards(source: Source, split: str) -> Shards:
   if (folder / _DATASET).is_dir():
     return _shards_of(tfds.builder(_DATASET, data_dir=folder), split)
   try:
-    paths = files.legacy_shards(folder)
+    shards = find_older(folder)
   except FileNotFoundError as e:
     raise FileNotFoundError(
       f'{e}; or a data_dir of TFDS, with a folder {_DATASET!r} in it; or a '
@@ -58,6 +58,12 @@ def find_shards(source: Source, split: str) -> Shards:
       f'split is {split!r}, but {os.fspath(folder)!r} holds raw files, which '
       f'have no other than {WHOLE_SPLIT!r}; adopt them into TFDS to read a part'
     )
+  return shards
+
+
+def find_older(folder: str | os.PathLike[str]) -> Shards:
+  """Finds the older raw files in a folder; raises what `input_fn` does."""
+  paths = files.legacy_shards(folder)
   if storage.is_remote(paths[0]):  # A round trip for each record.
     return Shards(paths, [0] * len(paths), [-1] * len(paths), None)
   lengths = [counting.count_records(path) for path in paths]

@@ -29,6 +29,7 @@ MAX_OVERHEAD = 128
 
 HEADER_SIZE = 12
 FOOTER_SIZE = 4
+CRC_MASK = 0xA282EAD8
 
 _LENGTH = struct.Struct('<Q')
 _CRC = struct.Struct('<I')
@@ -173,7 +174,7 @@ def _parse(view: memoryview) -> Record:
 
 
 def _mask(crc: int) -> int:
-  return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+  return ((crc >> 15 | crc << 17) + CRC_MASK) & 0xFFFFFFFF
 
 
 @functools.lru_cache(maxsize=1 << 14)  # Sizes and labels recur.

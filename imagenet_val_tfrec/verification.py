@@ -17,6 +17,7 @@ from imagenet_val_tfrec import (
   discovery,
   errors,
   inventory,
+  jpeg,
   progress,
   runners,
   storage,
@@ -50,6 +51,7 @@ def verify(
   decode: bool = False,
   label_file: str | None = None,
   workers: int = 0,
+  max_pixels: int = jpeg.MAX_PIXELS,
   show_progress: bool = False,
 ) -> Report:
   """Checks all records, and that none is missing.
@@ -66,6 +68,7 @@ def verify(
     label_file: If given, the records must be in the order of its lines and have
       their labels, so that files cannot have changed places.
     workers: How many threads (0: one for each processor).
+    max_pixels: Most pixels of an image that is decoded.
     show_progress: Whether a progress bar is shown.
 
   Returns:
@@ -76,6 +79,7 @@ def verify(
       label file cannot be used.
     OSError: if there is nothing at all.
   """
+  runners.check_workers(workers)
   stock = inventory.take(os.fspath(path))
   labels = discovery.read_labels(label_file) if label_file else None
   if labels and len(stock.splits) > 1:
@@ -83,15 +87,18 @@ def verify(
       f'{stock.folder}: {len(stock.splits)} splits, and a label file does not '
       'say what is in each; verify it without one'
     )
+  checks = checking.Checks(
+    num_classes=stock.num_classes,
+    only_jpeg=all(split.of_tfds for split in stock.splits),
+    decode=decode,
+    max_pixels=max_pixels,
+  )
   bar = functools.partial(tqdm.tqdm, disable=not show_progress)
   with progress.progress_bar(
     bar, images=_expected_number(stock, labels), description='Verifying'
   ) as report:
-    found = _read_all(stock, decode, workers, report)
-  findings = [
-    checking.Finding(stock.folder, f'{name!r} is no file of this dataset')
-    for name in stock.foreign
-  ]
+    found = _read_all(stock, checks, workers, report)
+  findings = [checking.Finding(stock.folder, what) for what in stock.problems]
   for split in stock.splits:
     contents = [found[path] for path in split.paths]
     of_split = [finding for content in contents for finding in content.findings]
@@ -121,16 +128,11 @@ def _expected_number(
 
 def _read_all(
   stock: inventory.Inventory,
-  decode: bool,
+  checks: checking.Checks,
   workers: int,
   report: Callable[[int, int], None],
 ) -> dict[str, checking.Contents]:
   """Reads and checks all records; returns what is in each file."""
-  checks = checking.Checks(
-    num_classes=stock.num_classes,
-    only_jpeg=all(split.of_tfds for split in stock.splits),
-    decode=decode,
-  )
   paths = [path for split in stock.splits for path in split.paths]
   found = {path: checking.Contents() for path in paths}
   batches = (batch for path in paths for batch in checking.batches(path))

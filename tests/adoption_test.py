@@ -13,10 +13,18 @@ import pytest
 import tensorflow_datasets as tfds
 
 import imagenet_val_tfrec
-from imagenet_val_tfrec import errors, images_to_tfrec, legacy, records, staging
+from imagenet_val_tfrec import (
+  __main__,
+  errors,
+  images_to_tfrec,
+  legacy,
+  records,
+  staging,
+)
 
 DUMMY = making.ROOT / 'dummy_data'
 LABELS = [985, 417, 970, 978, 971, 599, 920, 879]
+NAME = 'imagenet_val_tfrec'
 VERSION = 'imagenet_val_tfrec/imagenet2012/1.0.0'
 
 # Reads a dataset where there is no such package as this one.
@@ -235,6 +243,90 @@ def test_damaged_files_are_refused(raw, tmp_path):
 def test_an_unknown_config_is_refused(raw, tmp_path):
   with pytest.raises(errors.InputError, match='no_such_config'):
     legacy.adopt(raw, tmp_path / 'data', config='no_such_config')
+
+
+@pytest.mark.parametrize(
+  'split', ['', 'all', 'a/b', 'train+test', 'validation[:10%]', 'my split']
+)
+def test_splits_that_tfds_reads_otherwise_are_refused(raw, tmp_path, split):
+  with pytest.raises(errors.InputError, match=re.escape(f'split is {split!r}')):
+    legacy.adopt(raw, tmp_path / 'data', split=split)
+  assert not (tmp_path / 'data').exists()
+
+
+@pytest.mark.parametrize(
+  ('config', 'code', 'message'),
+  [
+    ('{"name": "x", "label_file": "/nowhere"}', 1, "'x' says neither"),
+    ('{"name": "x", "num_classes": "5"}', 2, "num_classes is '5'"),
+    ('{"name": 5}', 2, 'name is 5, expected letters'),
+    ('{"name": "", "num_classes": 5}', 2, "name is '', expected letters"),
+    ('{"name": "a/b", "num_classes": 5}', 2, "name is 'a/b', expected letters"),
+  ],
+)
+def test_configs_that_cannot_be_are_refused(
+  raw, tmp_path, capsys, config, code, message
+):
+  arguments = ['adopt', str(raw), '--data_dir', str(tmp_path / 'data')]
+  with pytest.raises(SystemExit) as raised:
+    sys.exit(__main__.main([*arguments, '--config', config]))
+  assert raised.value.code == code
+  assert message in capsys.readouterr().err
+  assert not (tmp_path / 'data').exists()
+
+
+def test_a_damaged_dataset_can_be_replaced(raw, tmp_path):
+  target = pathlib.Path(legacy.adopt(raw, tmp_path / 'data'))
+  (target / 'dataset_info.json').write_text('{')
+  with pytest.raises(errors.InputError, match='there is a dataset already'):
+    legacy.adopt(raw, tmp_path / 'data')
+  legacy.adopt(raw, tmp_path / 'data', overwrite=True)
+  assert labels_in(tmp_path / 'data') == LABELS
+
+
+def test_a_file_that_was_cut_between_records_is_refused(raw, tmp_path):
+  path = raw / 'data_1.tfrecord'
+  content = path.read_bytes()
+  first = 12 + int.from_bytes(content[:8], 'little') + 4
+  path.write_bytes(content[:first])
+  with pytest.raises(errors.InputError) as e:
+    legacy.adopt(raw, tmp_path / 'data')
+  assert f'{path}: 1 records, expected 3 as in the other files' in str(e.value)
+
+
+def test_twelve_files_stay_in_order(tmp_path):
+  names = making.many(12)
+  making.write_folder(tmp_path / 'images', names)
+  (tmp_path / 'labels.txt').write_text(making.label_text(names, 100))
+  images_to_tfrec.make_tfrec(
+    image_dir=str(tmp_path / 'images'),
+    label_file=str(tmp_path / 'labels.txt'),
+    tfrec_dir=str(tmp_path / 'raw'),
+    img_shard=1,
+  )
+  legacy.adopt(tmp_path / 'raw', tmp_path / 'data')
+  assert labels_in(tmp_path / 'data') == list(range(12))
+
+
+def test_from_the_shell(raw, tmp_path, capsys):
+  arguments = ['adopt', str(raw), '--data_dir', str(tmp_path), '--split', 'old']
+  assert __main__.main(arguments) == 0
+  said = capsys.readouterr().out
+  assert "tfds.load('imagenet_val_tfrec/imagenet2012', split='old'" in said
+  assert 'linked' not in said
+  assert __main__.main(arguments) == 1
+  assert 'there is a dataset already' in capsys.readouterr().err
+  assert __main__.main([*arguments, '--overwrite']) == 0
+  assert list(tfds.builder(NAME, data_dir=tmp_path).info.splits) == ['old']
+
+
+def test_links_by_name_are_told_of(raw, tmp_path, monkeypatch, capsys):
+  def refuse(path, name):
+    raise OSError(errno.EXDEV, 'another disk')
+
+  monkeypatch.setattr(os, 'link', refuse)
+  assert __main__.main(['adopt', str(raw), '--data_dir', str(tmp_path)]) == 0
+  assert f'keep them in {raw}' in capsys.readouterr().out
 
 
 def test_remote_folders_are_refused(raw):

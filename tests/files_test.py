@@ -41,6 +41,11 @@ def test_shards_are_in_numeric_order(tmp_path):
       "1 files are missing: 'data_0.tfrecord'",
     ),
     (
+      ['data_0.tfrecord', 'data_20240101.tfrecord'],
+      errors.InputError,
+      "'data_20240101.tfrecord' is one of 2 files; expected them to be numb",
+    ),
+    (
       ['a_0.tfrecord', 'b_0.tfrecord'],
       errors.InputError,
       "files of 2 data sets: 'a', 'b'",

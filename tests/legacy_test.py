@@ -1,6 +1,7 @@
 """The older files' parser and input pipeline, on files and on our shards."""
 
 import io
+import shutil
 
 import making
 import numpy as np
@@ -80,6 +81,7 @@ def test_parser_decodes_what_old_files_may_hold(kind):
   [
     record_of(picture(20, 30), 30, 20),
     record_of(picture(20, 30), 20, 31),
+    record_of(picture(20, 30), 20 + 2**32, 30),
     record_of(b'not an image', 20, 30),
     record_of(picture(20, 30)[:-40], 20, 30),
     b'not an example',
@@ -131,6 +133,20 @@ def test_input_fn_shuffles_repeats_and_preprocesses(raw):
   assert float(tf.reduce_max(batches[0][0])) <= 1
   assert sorted(batches[0][1].numpy()) == sorted(LABELS)
   assert batches[0][1].numpy().tolist() != LABELS
+  again = list(
+    legacy.input_fn(
+      raw, 8, 8, 8, preprocess=preprocess, shuffle_buffer=8, seed=3
+    )
+  )
+  np.testing.assert_array_equal(batches[0][1], again[0][1])
+
+
+def test_input_fn_reads_the_older_files_whatever_else_is_there(raw, tmp_path):
+  shutil.copytree(raw, tmp_path, dirs_exist_ok=True)
+  legacy.adopt(tmp_path, tmp_path)
+  (tmp_path / 'imagenet_val_tfrec' / 'imagenet2012').rename(tmp_path / 'away')
+  (_, labels), *_ = legacy.input_fn(tmp_path, 8, 8, 8)
+  assert labels.numpy().tolist() == LABELS
 
 
 def test_input_fn_feeds_keras(raw):

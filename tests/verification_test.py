@@ -173,7 +173,7 @@ DAMAGES = {
   ),
   'negative label': (
     lambda path, a, b: change(path, 1, label=2**64 - 1),
-    'record 1 at byte {a}: label -1 is out of range, expected 0..',
+    'record 1 at byte {a}: label -1 is out of range, expected 0..{most}',
   ),
 }
 
@@ -184,7 +184,9 @@ def test_damage_in_old_files(raw, damage):
   _, start, end = starts(path)
   do, expected = DAMAGES[damage]
   do(path, start, end)
-  expected = expected.format(a=start, size=end - start, cut=end - start - 1)
+  expected = expected.format(
+    a=start, size=end - start, cut=end - start - 1, most=2**31 - 1
+  )
   assert told(raw) == [f'data_1.tfrecord: {expected}']
 
 
@@ -194,7 +196,9 @@ def test_damage_in_a_dataset(dataset, damage):
   _, start, end = starts(path)
   do, expected = DAMAGES[damage]
   do(path, start, end)
-  expected = expected.format(a=start, size=end - start, cut=end - start - 1)
+  expected = expected.format(
+    a=start, size=end - start, cut=end - start - 1, most=999
+  )
   (finding,) = told(dataset)
   assert finding.startswith(f'{path.name}: {expected}')
 
@@ -233,6 +237,72 @@ def test_many_zeros_are_passed_over(raw):
   ]
 
 
+@pytest.fixture
+def twenty(tmp_path) -> pathlib.Path:
+  """Three older files of twenty records."""
+  files = making.many(60)
+  making.write_folder(tmp_path / 'images', files)
+  (tmp_path / 'l.txt').write_text(making.label_text(files, 60))
+  images_to_tfrec.make_tfrec(
+    image_dir=str(tmp_path / 'images'),
+    label_file=str(tmp_path / 'l.txt'),
+    tfrec_dir=str(tmp_path / 'raw'),
+    img_shard=20,
+  )
+  return tmp_path
+
+
+@pytest.mark.parametrize('number', [0, 2])
+def test_a_hole_blames_nothing_but_itself(twenty, number):
+  raw = twenty / 'raw'
+  path = raw / f'data_{number}.tfrecord'
+  at = starts(path)
+  content = bytearray(path.read_bytes())
+  content[at[3] : at[6]] = bytes(at[6] - at[3])
+  path.write_bytes(content)
+  flip(path, at[15] + 20)
+  assert told(raw, label_file=str(twenty / 'l.txt')) == [
+    f'{path.name}: record 3 at byte {at[3]}: checksum of the record length '
+    f'does not match; {at[6] - at[3]} bytes are passed over, to the next '
+    'record or the end of the file',
+    f'{path.name}: record 13 or later at byte {at[15]}: checksum of the record '
+    'data does not match',
+  ]
+
+
+def test_many_wrong_labels_are_all_named(twenty):
+  for number in range(0, 18, 2):
+    change(twenty / 'raw' / 'data_1.tfrecord', number, label=59)
+  found = told(twenty / 'raw', label_file=str(twenty / 'l.txt'))
+  assert [line.split(' at byte')[0] for line in found] == [
+    f'data_1.tfrecord: record {number}' for number in range(0, 18, 2)
+  ]
+
+
+@pytest.mark.parametrize('cut_one', [0, 1])
+def test_of_three_files_the_cut_one_is_named(twenty, cut_one):
+  path = twenty / 'raw' / f'data_{cut_one}.tfrecord'
+  cut(path, starts(path)[19])
+  assert told(twenty / 'raw') == [
+    f'{path.name}: 19 records, expected 20 as in the other files'
+  ]
+
+
+def test_class_names_and_metadata(dataset):
+  names = dataset / 'label.labels.txt'
+  text = names.read_text()
+  names.write_text(text[: len(text) // 2])
+  (dataset / 'metadata.json').write_text('{"adopted')
+  assert told(dataset) == [
+    f"{dataset}: 'label.labels.txt' has 500 names, expected 1,000",
+    f"{dataset}: 'metadata.json' is damaged, it is no JSON",
+  ]
+  names.unlink()
+  assert told(dataset)[0] == (
+    f"{dataset}: 'label.labels.txt' is missing, the names of the classes"
+  )
+
+
 def test_files_that_are_missing(raw, dataset):
   (raw / 'data_1.tfrecord').unlink()
   assert told(raw) == ['data_1.tfrecord: the file is missing']
@@ -266,7 +336,6 @@ def test_one_old_file_alone(raw):
     'data_0.tfrecord: the file is missing',
     'data_1.tfrecord: the file is missing',
     'data_2.tfrecord: the file is missing',
-    f'{raw}: 2 records, expected 8 as in {VAL}',
   ]
 
 
@@ -388,11 +457,12 @@ def test_images_that_are_no_jpegs(raw, dataset, kind):
     f'{at}stored height and width are 8 and 8, but those of the image are 8 '
     'and 9'
   ]
-  change(path, 1, width=9, image=image[:30])
+  change(path, 1, width=9, image=image[:40])
   assert told(raw) == []
-  assert told(raw, decode=True) == [
-    f'{at}an image that TensorFlow does not decode'
-  ]
+  assert told(raw, decode=True) in (
+    [f'{at}an image that TensorFlow does not decode'],
+    [f'{at}an image that is cut'],
+  )
   change(path, 1, image=image[:9])
   assert told(raw) == [f'{at}an image whose header is cut']
   change(dataset / SHARD.format(0), 1, image=image)
@@ -406,9 +476,47 @@ def test_other_images_that_would_take_all_memory(raw):
   sizes = {'height': 30_000, 'width': 30_000}
   change(raw / 'data_0.tfrecord', 0, image=bytes(image), **sizes)
   assert told(raw, decode=True) == [
-    'data_0.tfrecord: record 0 at byte 0: an image of 30000×30000 pixels, '
-    'expected at most 100,000,000'
+    'data_0.tfrecord: record 0 at byte 0: an image of 900,000,000 pixels or '
+    'more is not decoded, as the limit is 100,000,000 (--max_pixels raises it)'
   ]
+
+
+def test_jpegs_that_would_take_all_memory(dataset):
+  huge = making.jpeg(making.frame(10_001, 10_000), making.scan())
+  path = dataset / SHARD.format(0)
+  change(path, 0, image=huge, height=10_001, width=10_000)
+  edit_json(dataset / 'dataset_info.json', right_size(dataset))
+  assert told(dataset) == []
+  assert told(dataset, decode=True) == [
+    f'{SHARD.format(0)}: record 0 at byte 0: a JPEG of 10001×10000 pixels is '
+    'not decoded, as the limit is 100,000,000 (--max_pixels raises it)'
+  ]
+  (finding,) = told(dataset, decode=True, max_pixels=200_000_000)
+  assert 'does not decode cleanly' in finding
+
+
+def right_size(dataset) -> Callable[[dict], None]:
+  size = sum(path.stat().st_size for path in dataset.glob('*.tfrecord-*'))
+
+  def edit(info: dict) -> None:
+    info['splits'][0]['numBytes'] = str(size)
+
+  return edit
+
+
+def test_a_gif_is_as_large_as_its_first_frame(raw):
+  frames = [Image.new('RGB', size) for size in ((9, 8), (4, 4))]
+  out = io.BytesIO()
+  frames[0].save(out, 'GIF', save_all=True, append_images=frames[1:])
+  image = bytearray(out.getvalue())
+  image[6:10] = struct.pack('<HH', 30, 20)  # A larger screen than any frame.
+  path = raw / 'data_0.tfrecord'
+  change(path, 1, image=bytes(image), height=8, width=9)
+  assert told(raw, decode=True) == []
+  with path.open('rb') as file:
+    file.seek(starts(path)[1] + HEADER)
+    _, label = legacy.parser(file.read()[:-4])
+  assert label == 417
 
 
 def test_images_of_no_known_kind(raw):
@@ -507,10 +615,9 @@ def test_the_tool_names_what_is_wrong(raw, capsys):
     'data_1.tfrecord',
     'data_2.tfrecord',
     str(raw),
-    str(raw),
   ]
   assert '3 files, 6 records (1 of them PNG, GIF or BMP), ' in lines[-1]
-  assert lines[-1].endswith(' MB: 3 faults')
+  assert lines[-1].endswith(' MB: 2 faults')
 
 
 @pytest.mark.parametrize(
