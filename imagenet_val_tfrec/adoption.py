@@ -16,6 +16,7 @@ from typing import NamedTuple
 import tensorflow_datasets as tfds
 
 from imagenet_val_tfrec import (
+  checking,
   counting,
   errors,
   files,
@@ -147,7 +148,7 @@ def _examine(path: str) -> _File:
     labels = []
     for number, frame in ((0, first), (length - 1, last)):
       try:
-        record = records.parse(frame.payload(reader))
+        record = records.parse(frame.payload(reader, checking.max_length()))
         inspection.check_shape(record)
       except (records.RecordError, jpeg.JpegError) as e:
         raise counting.bad_record(path, number, frame.offset, str(e)) from e

@@ -7,7 +7,9 @@ all of them have work, however few files there are.
 from __future__ import annotations
 
 import array
+import contextlib
 import dataclasses
+import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -25,6 +27,8 @@ UNKNOWN_LABEL = -1
 MAX_LABEL = 2**31 - 1  # `legacy.parser` returns int32.
 
 _BATCH = 32  # Records.
+_LARGE = 1 << 22  # Bytes of a record.
+_LARGE_RECORDS = threading.Lock()
 # What is wrong with a single record.
 _WRONG = (
   records.RecordError,
@@ -130,6 +134,11 @@ class Contents:
     self.readable &= more.readable
 
 
+def max_length(max_pixels: int = jpeg.MAX_PIXELS) -> int:
+  """Returns the most bytes of a record whose image is not too large."""
+  return max(max_pixels, jpeg.MAX_PIXELS) + records.MAX_OVERHEAD
+
+
 def batches(path: str) -> Iterator[Batch]:
   """Yields all records of a file, without reading them."""
   first = 0
@@ -159,10 +168,14 @@ def check(batch: Batch, checks: Checks) -> Contents:
     with storage.open_random(batch.path) as reader:
       for number, item in enumerate(batch.items, batch.first):
         label = UNKNOWN_LABEL
+        large = isinstance(item, frames.Frame) and item.length > _LARGE
         try:
-          record = _read(reader, item)
-          label = record.label
-          contents.num_others += not _check(record, checks)
+          # So that many threads need no more memory for these than one.
+          with _LARGE_RECORDS if large else contextlib.nullcontext():
+            record = _read(reader, item, checks)
+            label = record.label
+            contents.num_others += not _check(record, checks)
+            del record
         except _WRONG as e:
           at_least = batch.behind_damage or bool(contents.damages)
           contents.findings.append(
@@ -181,14 +194,16 @@ def check(batch: Batch, checks: Checks) -> Contents:
 
 
 def _read(
-  reader: storage.RandomReader, item: frames.Frame | frames.Damage
+  reader: storage.RandomReader,
+  item: frames.Frame | frames.Damage,
+  checks: Checks,
 ) -> records.Record:
   if isinstance(item, frames.Damage):
     raise records.RecordError(
       f'{item.what}; {item.size} bytes are passed over, to the next record or '
       'the end of the file'
     )
-  return records.parse(item.payload(reader))
+  return records.parse(item.payload(reader, max_length(checks.max_pixels)))
 
 
 def _check(record: records.Record, checks: Checks) -> bool:
@@ -210,5 +225,5 @@ def _check(record: records.Record, checks: Checks) -> bool:
         f'a JPEG of {shape.height}×{shape.width} pixels is not decoded, as the '
         f'limit is {checks.max_pixels:,} (--max_pixels raises it)'
       )
-    decoding.check_decodes(record.image, shape)
+    decoding.check_decodes(record.image, shape, checks.max_pixels)
   return True

@@ -9,9 +9,12 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import FrameType, TracebackType
 
 from imagenet_val_tfrec import errors
+
+TFDS_CLI = 'tensorflow_datasets.scripts.cli.build'
+_TERMINATED = 128 + signal.SIGTERM
 
 
 class _Terminated(SystemExit):
@@ -34,17 +37,59 @@ def exit_code(work: Callable[[], int]) -> int:
   with _short_warnings(), _sigterm_unwinds():
     try:
       return work()
-    except errors.InputError as e:
-      print(f'error: {e}', file=sys.stderr)
-      return 1
-    except OSError as e:
-      where = f'{e.filename}: ' if e.filename else ''
-      print(f'error: {where}{e.strerror or e}', file=sys.stderr)
-      return 1
     except KeyboardInterrupt:
       return 128 + signal.SIGINT
     except _Terminated:
-      return 128 + signal.SIGTERM
+      return _TERMINATED
+    except Exception as e:
+      if not (words := _in_words(e)):
+        raise
+      print(f'error: {words}', file=sys.stderr)
+      return 1
+
+
+def tell_briefly() -> None:
+  """Lets `tfds build` say what the user can mend without a traceback.
+
+  It has no such hook of its own. Any other program is left as it is.
+  """
+  if TFDS_CLI not in sys.modules or sys.excepthook is not sys.__excepthook__:
+    return
+
+  def hook(
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType | None,
+  ) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+      print('interrupted', file=sys.stderr)
+    elif words := _in_words(error):
+      print(f'error: {words}', file=sys.stderr)
+    else:
+      sys.__excepthook__(kind, error, traceback)
+
+  sys.excepthook = hook
+
+
+@contextlib.contextmanager
+def sigterm_unwinds_tfds_build() -> Iterator[None]:
+  """Lets SIGTERM be cleaned up after, in `tfds build`."""
+  of_tfds = TFDS_CLI in sys.modules
+  with _sigterm_unwinds() if of_tfds else contextlib.nullcontext():
+    yield
+
+
+def _in_words(error: BaseException) -> str:
+  """Says what the user can mend; '' if it is nothing of that kind."""
+  if isinstance(error, OSError):
+    where = f'{error.filename!r}: ' if error.filename else ''
+    return f'{where}{error.strerror or error}'
+  if isinstance(error, MemoryError):
+    return f'{error}' or 'too little memory'
+  if isinstance(error, errors.InputError):
+    return str(error)
+  no_thread = isinstance(error, RuntimeError) and 'new thread' in str(error)
+  return f'{error}; use fewer workers' if no_thread else ''
 
 
 @contextlib.contextmanager
@@ -65,7 +110,7 @@ def _sigterm_unwinds() -> Iterator[None]:
     return
 
   def unwind(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
+    raise _Terminated(_TERMINATED)
 
   before = signal.signal(signal.SIGTERM, unwind)
   try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -9,7 +10,15 @@ from collections.abc import Callable, Sequence
 
 import tensorflow_datasets as tfds
 
-from imagenet_val_tfrec import discovery, imagenet, join, jpeg, sources, storage
+from imagenet_val_tfrec import (
+  discovery,
+  errors,
+  imagenet,
+  join,
+  jpeg,
+  sources,
+  storage,
+)
 from imagenet_val_tfrec import plan as plan_lib
 
 # Of a config, as tfds.load takes it.
@@ -47,21 +56,23 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
 
   def __post_init__(self) -> None:
     if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-      raise ValueError(
+      raise errors.InputError(
         f'name is {self.name!r}, expected letters, digits and _ + = - . alone'
       )
     for option in ('num_images', 'num_classes', 'max_pixels'):
       value = getattr(self, option)
       if value is not None and type(value) is not int:
-        raise ValueError(f'{option} is {value!r}, expected a number')
+        raise errors.InputError(f'{option} is {value!r}, expected a number')
     self.image_dir = self.image_dir and os.fspath(self.image_dir)
     self.label_file = self.label_file and os.path.expanduser(self.label_file)
     if self.num_images < 0:
-      raise ValueError(f'num_images is {self.num_images}, expected 0 or more')
+      raise errors.InputError(
+        f'num_images is {self.num_images}, expected 0 or more'
+      )
     if self.class_names is not None:
       number = len(self.class_names)
       if self.num_classes not in (None, number):
-        raise ValueError(
+        raise errors.InputError(
           f'num_classes is {self.num_classes}, but there are {number} '
           'class_names; say one of the two'
         )
@@ -114,7 +125,9 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     if number is None and not self.label_file:
       number = imagenet.NUM_CLASSES
     elif number is None and self.label_file and storage.exists(self.label_file):
-      number = discovery.read_labels(self.label_file).num_classes()
+      # Whoever builds is told what is wrong with it.
+      with contextlib.suppress(errors.InputError):
+        number = discovery.read_labels(self.label_file).num_classes()
     return tfds.features.ClassLabel(num_classes=number, doc=doc)
 
   def checks(self) -> plan_lib.Checks:

@@ -10,7 +10,7 @@ import collections
 import os
 from collections.abc import Iterator, Sequence
 
-from imagenet_val_tfrec import errors, frames, storage
+from imagenet_val_tfrec import errors, frames, records, storage
 
 _VERIFY = 'imagenet_val_tfrec verify'
 
@@ -52,6 +52,38 @@ def count_records(path: str) -> int:
   """
   with storage.open_random(path) as reader:
     return sum(1 for _ in whole_frames(reader, path))
+
+
+def check_dataset(
+  paths: Sequence[str], lengths: Sequence[int], num_bytes: int
+) -> None:
+  """Checks that the files of a split are as large as TFDS says.
+
+  Args:
+    paths: Of its TFRecord files.
+    lengths: How many records TFDS says are in each.
+    num_bytes: What it says of all of them together.
+
+  Raises:
+    errors.InputError: if they are not; names the file that was cut.
+    OSError: if one is not there.
+  """
+  size = sum(map(storage.size_of, paths))
+  # Where TFDS wrote the files itself, it does not count what frames a record.
+  overhead = records.HEADER_SIZE + records.FOOTER_SIZE
+  if size in (num_bytes, num_bytes + overhead * sum(lengths)):
+    return
+  for path, length in zip(paths, lengths, strict=True):
+    number = count_records(path)
+    if number != length:
+      raise errors.InputError(
+        f'{path}: {number:,} records, expected {length:,} as TFDS says. Copy '
+        'or build it again'
+      )
+  raise errors.InputError(
+    f'{os.path.dirname(paths[0])}: files of {size:,} bytes, expected '
+    f'{num_bytes:,} as TFDS says. Copy or build it again'
+  )
 
 
 def check_older(paths: Sequence[str], lengths: Sequence[int]) -> None:

@@ -6,15 +6,18 @@ walk goes on at the next place that holds a length with its right checksum.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import google_crc32c
 
 from imagenet_val_tfrec import records, storage
 
 _OVERHEAD = records.HEADER_SIZE + records.FOOTER_SIZE
-_CHUNK = 1 << 20
+# How far to look for the next frame: first, then, and at most.
+_NEAR, _FAR, _CHUNK = 1 << 7, 1 << 14, 1 << 20
 
 
 class Frame(NamedTuple):
@@ -28,12 +31,21 @@ class Frame(NamedTuple):
   offset: int
   length: int
 
-  def payload(self, reader: storage.RandomReader) -> bytes:
+  def payload(self, reader: storage.RandomReader, max_length: int) -> bytes:
     """Reads the payload and checks it.
 
+    Args:
+      reader: The open file.
+      max_length: Most bytes that are read.
+
     Raises:
-      records.RecordError: if it does not match its checksum.
+      records.RecordError: if it does not match its checksum, or is longer.
     """
+    if self.length > max_length:
+      raise records.RecordError(
+        f'a record of {self.length:,} bytes is not read, as the limit is '
+        f'{max_length:,} (--max_pixels raises it)'
+      )
     start = self.offset + records.HEADER_SIZE
     payload = reader.read(self.length, start)
     footer = reader.read(records.FOOTER_SIZE, start + self.length)
@@ -81,14 +93,25 @@ def walk(reader: storage.RandomReader) -> Iterator[Frame | Damage]:
 
 def _next_frame(reader: storage.RandomReader, position: int) -> int:
   """Returns where the next frame that fits in the file starts, or its end."""
+  size = _NEAR
   while position < reader.size:
-    chunk = reader.read(_CHUNK + records.HEADER_SIZE - 1, position)
-    for start in _headers(chunk):
+    chunk = reader.read(size + records.HEADER_SIZE - 1, position)
+    for start in _headers_near(chunk) if size == _NEAR else _headers(chunk):
       length = records.frame_length(chunk[start : start + records.HEADER_SIZE])
       if position + start + length + _OVERHEAD <= reader.size:
         return position + start
-    position += _CHUNK
+    position += size
+    size = min(max(2 * size, _FAR), _CHUNK)
   return reader.size
+
+
+def _headers_near(chunk: bytes) -> Iterator[int]:
+  """As `_headers`, one place after the other: most damage is short."""
+  for start in range(len(chunk) - records.HEADER_SIZE + 1):
+    if chunk[start + 4 : start + 8] == b'\0\0\0\0':
+      with contextlib.suppress(records.RecordError):
+        records.frame_length(chunk[start : start + records.HEADER_SIZE])
+        yield start
 
 
 def _headers(chunk: bytes) -> list[int]:
@@ -104,10 +127,7 @@ def _headers(chunk: bytes) -> list[int]:
   data = np.frombuffer(chunk, np.uint8)
   crc = np.full(places, _crc(bytes(8)), np.uint32)
   for i in range(4):
-    # A CRC is linear: what each byte adds does not depend on the others.
-    adds = [_crc(bytes(i) + bytes([b]) + bytes(7 - i)) for b in range(256)]
-    table = np.array(adds, np.uint32) ^ np.uint32(adds[0])
-    crc ^= table[data[i : i + places]]
+    crc ^= _crc_table(i)[data[i : i + places]]
   masked = (crc >> 15 | crc << 17) + np.uint32(records.CRC_MASK)
   stored = sum(
     data[8 + i : 8 + i + places].astype(np.uint32) << np.uint32(8 * i)
@@ -118,6 +138,19 @@ def _headers(chunk: bytes) -> list[int]:
     small &= data[i : i + places] == 0
   found: list[int] = np.flatnonzero(small & (masked == stored)).tolist()
   return found
+
+
+@functools.cache
+def _crc_table(place: int) -> Any:
+  """Returns what each byte adds to the CRC of eight, at that place.
+
+  A CRC is linear: it does not depend on the other bytes.
+  """
+  import numpy as np
+
+  before, behind = bytes(place), bytes(7 - place)
+  crcs = [_crc(before + bytes([byte]) + behind) for byte in range(256)]
+  return np.array(crcs, np.uint32) ^ np.uint32(crcs[0])
 
 
 def _crc(data: bytes) -> int:

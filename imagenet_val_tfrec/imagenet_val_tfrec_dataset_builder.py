@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import io
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -23,22 +21,21 @@ from imagenet_val_tfrec import (
   reading,
   runners,
   shards,
-  staging,
+  staged_builder,
   storage,
 )
 from imagenet_val_tfrec import plan as plan_lib
 from imagenet_val_tfrec.config import ImagenetValTfrecConfig
 
 _SPLIT = 'validation'
-_TFDS_CLI = 'tensorflow_datasets.scripts.cli.build'
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(staged_builder.StagedBuilder):
   """ImageNet-2012 validation, in the order of the label file.
 
   `_split_generators` and `_generate_examples` are all that TFDS needs. On top
-  of them, `_generate_splits` writes the shards directly, in a building site
-  that `download_and_prepare` opens and publishes.
+  of them, `_generate_splits` writes the shards directly, in the building site
+  that the base class opens and publishes.
   """
 
   VERSION = tfds.core.Version('1.0.0')
@@ -51,7 +48,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       class_names=imagenet.wnids(),
     ),
   ]
-  _site: staging.Site | None = None
 
   def _info(self) -> tfds.core.DatasetInfo:
     integer = functools.partial(tfds.features.Scalar, dtype=np.int64)
@@ -141,7 +137,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         os.path.join(self.data_dir, filename),
       )
     self.info.metadata.clear()
-    self.info.metadata.update(provenance.describe(examples, summary))
+    self.info.metadata.update(
+      provenance.describe(
+        examples, summary, self.builder_config.checks(), limit
+      )
+    )
     return [
       tfds.core.SplitInfo(
         name=_SPLIT,
@@ -150,87 +150,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         filename_template=self._get_filename_template(_SPLIT),
       )
     ]
-
-  def download_and_prepare(
-    self,
-    *,
-    download_dir: Any = None,
-    download_config: tfds.download.DownloadConfig | None = None,
-    **kwargs: Any,
-  ) -> None:
-    """Builds the dataset; see `tfds.core.DatasetBuilder`.
-
-    Until all is done, and checked, it stands in a building site beside its
-    place, and so does a dataset that replaces another one.
-
-    Raises:
-      errors.InputError: if the input cannot be used, another process is
-        building the same dataset, or one is there that is not whole, or that
-        was made from other input than today's.
-    """
-    wish = download_config or tfds.download.DownloadConfig()
-    mode = wish.download_mode
-    if mode == tfds.download.GenerateMode.UPDATE_DATASET_INFO:
-      super().download_and_prepare(download_config=wish, **kwargs)
-      return
-    target = self.data_dir
-    if storage.exists(target) and not mode.overwrite_dataset:
-      manager = self._make_download_manager(
-        download_dir=download_dir, download_config=wish
-      )
-      limit = wish.max_examples_per_split or 0
-      provenance.check(self, lambda: self._examples(manager, limit))
-      staging.clear(staging.beside(target), target)
-      return
-    with staging.open_site(staging.beside(target), target) as site:
-      provenance.check_absent(target, mode.overwrite_dataset)
-      built = os.path.join(site.path, 'dataset')
-      with (
-        tfds.core.utils.temporary_assignment(self, '_site', site),
-        tfds.core.utils.temporary_assignment(self, '_data_dir', built),
-      ):
-        super().download_and_prepare(
-          download_dir=download_dir,
-          download_config=wish.replace(try_download_gcs=False),
-          **kwargs,
-        )
-      site.publish(built)
-    self.info.update_data_dir(target)
-    print(f'{self.info.full_name} is ready in {target}')
-
-  def is_prepared(self) -> bool:
-    """Whether the dataset is there.
-
-    `tfds build --overwrite` asks, in order to delete what is there before it
-    builds; it is told no, as `download_and_prepare` replaces it at the end.
-    """
-    caller = sys._getframe(1)
-    of_cli = caller.f_globals.get('__name__') == _TFDS_CLI
-    if of_cli and caller.f_locals.get('overwrite'):
-      return False
-    return storage.exists(self.data_dir) and bool(super().is_prepared())
-
-  def _as_dataset(
-    self,
-    *args: Any,
-    read_config: Any = None,
-    shuffle_files: bool = False,
-    **kwargs: Any,
-  ) -> Any:
-    """As TFDS's; but to shuffle an ordered dataset is a wish, no error."""
-    if shuffle_files:
-      read_config = dataclasses.replace(
-        read_config or tfds.ReadConfig(), enable_ordering_guard=False
-      )
-    return super()._as_dataset(
-      *args, read_config=read_config, shuffle_files=shuffle_files, **kwargs
-    )
-
-  def _log_download_bytes(self) -> None:
-    """Says nothing: TFDS would speak of downloads, of unknown size."""
-
-  def _log_download_done(self) -> None:
-    """Says nothing: it is not done before it is published."""
 
   def _examples(
     self, dl_manager: tfds.download.DownloadManager, limit: int = 0

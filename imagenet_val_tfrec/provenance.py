@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from imagenet_val_tfrec import errors, join, shards, storage
+from imagenet_val_tfrec import counting, errors, join, records, shards, storage
+from imagenet_val_tfrec import plan as plan_lib
 
 # In the metadata of datasets that were adopted, not built.
 ADOPTED_FROM = 'adopted_from'
@@ -19,10 +21,23 @@ _MOST_CLASSES = 100_000  # Whose names are compared.
 
 
 def describe(
-  examples: join.Examples, summary: shards.Summary
+  examples: join.Examples,
+  summary: shards.Summary,
+  checks: plan_lib.Checks,
+  limit: int,
 ) -> dict[str, Any]:
-  """Returns what `info.metadata` says of the input."""
+  """Returns what `info.metadata` says of the input.
+
+  Args:
+    examples: What was built.
+    summary: Of the shards.
+    checks: What was refused in images.
+    limit: Of a build in part, as `--max_examples_per_split`; else 0.
+  """
   return {
+    'max_examples_per_split': limit,
+    'decode_check': checks.decode,
+    'max_pixels': checks.max_pixels,
     'source_kind': examples.source.kind,
     'source_name': os.path.basename(examples.source.path.rstrip('/')),
     'label_file': os.path.basename(examples.labels.path),
@@ -44,13 +59,22 @@ def check_absent(target: str, overwrite: bool) -> None:
 
 
 def check(
-  builder: tfds.core.DatasetBuilder, find: Callable[[], join.Examples]
+  builder: tfds.core.DatasetBuilder,
+  find: Callable[[], join.Examples],
+  *,
+  checks: plan_lib.Checks,
+  limit: int,
+  is_named: bool,
 ) -> None:
   """Checks that the dataset that is there is the one that would be built.
 
   Args:
     builder: Of the dataset.
     find: Finds today's input; where there is none, the dataset is what it is.
+    checks: What would be refused in images.
+    limit: As in `describe`.
+    is_named: Whether somebody said where the input is; then there is a warning
+      if it is not there.
 
   Raises:
     errors.InputError: if only a part of it is there, or it was made from other
@@ -58,22 +82,57 @@ def check(
   """
   _check_whole(builder)
   _check_same_classes(builder)
+  _check_same_options(builder.info, checks)
   try:
     examples = find()
-  except (FileNotFoundError, AssertionError):  # TFDS asserts manual_dir.
-    return
-  except errors.InputError as e:
-    warnings.warn(
-      f'{builder.data_dir} is taken as it is: what is there to build from '
-      f'cannot be used: {e}',
-      stacklevel=3,
-    )
+  except (OSError, AssertionError, errors.InputError) as e:
+    # TFDS asserts that there is a manual_dir.
+    _check_same_part(builder.info, limit)
+    if is_named or isinstance(e, errors.InputError):
+      warnings.warn(
+        f'{builder.data_dir} is taken as it is: what is there to build from '
+        f'cannot be used: {e}',
+        stacklevel=3,
+      )
     return
   _check_same_input(builder.info, examples)
 
 
+def is_damaged(folder: str) -> bool:
+  """Whether there is a dataset whose metadata cannot be read."""
+  if storage.exists(os.path.join(folder, 'dataset_info.json')):
+    try:
+      read_metadata(folder)
+    except errors.InputError:
+      return True
+  return False
+
+
+def read_metadata(folder: str) -> None:
+  """Reads the metadata of a dataset, to see that it can be read.
+
+  Raises:
+    errors.InputError: if a file is missing or damaged.
+  """
+  for name in ('dataset_info.json', 'features.json', 'metadata.json'):
+    path = os.path.join(folder, name)
+    try:
+      json.loads(storage.read_text(path))
+    except FileNotFoundError:
+      if name != 'metadata.json':  # Where there is nothing to say it is not.
+        raise errors.InputError(
+          f'{folder}: there is a folder, but no whole dataset in it (missing: '
+          f'{name!r}). {_ADVICE}'
+        ) from None
+    except ValueError as e:
+      raise errors.InputError(
+        f'{path}: damaged, it is no JSON: {e}. {_ADVICE}'
+      ) from e
+
+
 def _check_whole(builder: tfds.core.DatasetBuilder) -> None:
-  expected = [os.path.join(builder.data_dir, 'dataset_info.json')]
+  read_metadata(builder.data_dir)
+  expected: list[str] = []
   for split in builder.info.splits.values():
     expected += map(os.fspath, split.filepaths)
   missing = [path for path in expected if not storage.exists(path)]
@@ -82,6 +141,40 @@ def _check_whole(builder: tfds.core.DatasetBuilder) -> None:
     raise errors.InputError(
       f'{builder.data_dir}: there is a folder, but no whole dataset in it '
       f'(missing: {errors.some(names) or "a split"}). {_ADVICE}'
+    )
+  if builder.info.file_format.value != 'tfrecord':
+    return
+  for split in builder.info.splits.values():
+    paths = [os.fspath(path) for path in split.filepaths]
+    counting.check_dataset(paths, split.shard_lengths, split.num_bytes)
+
+
+def _check_same_part(info: tfds.core.DatasetInfo, limit: int) -> None:
+  metadata = info.metadata or {}
+  there = metadata.get('max_examples_per_split', 0)
+  if there not in (0, limit):
+    raise errors.InputError(
+      f'{info.data_dir}: this dataset was made of the first {there:,} examples '
+      f'alone, fingerprint {metadata.get("fingerprint")}; and there is nothing '
+      f"to compare it with. {_ADVICE}, or say that many as today's limit"
+    )
+
+
+def _check_same_options(
+  info: tfds.core.DatasetInfo, checks: plan_lib.Checks
+) -> None:
+  metadata = info.metadata or {}
+  usual = plan_lib.Checks()
+  problems = []
+  if checks.decode and not metadata.get('decode_check', usual.decode):
+    problems.append('without decode_check (verify --decode checks it as it is)')
+  most = metadata.get('max_pixels', usual.max_pixels)
+  if checks.max_pixels < most:
+    problems.append(f'of images of up to {most:,} pixels')
+  if problems:
+    raise errors.InputError(
+      f'{info.data_dir}: this dataset was made {" and ".join(problems)}, which '
+      f"is not what today's options ask for. {_ADVICE}"
     )
 
 
@@ -111,7 +204,16 @@ def _check_same_input(
   metadata = info.metadata or {}
   number = info.splits.total_num_examples
   if ADOPTED_FROM in metadata and number == len(examples):
-    return  # Records hold no names that could be compared.
+    # Records hold no names that could be compared, so their size has to do.
+    least = examples.image_bytes()
+    size = sum(split.num_bytes for split in info.splits.values())
+    if least < size <= least + number * records.MAX_OVERHEAD:
+      return
+    raise errors.InputError(
+      f'{info.data_dir}: this dataset was adopted from older files of '
+      f"{size:,} bytes; today's input has {least:,} bytes of images, which do "
+      f'not make such files. {_ADVICE}'
+    )
   made_from = metadata.get('fingerprint', 'none')
   today = examples.fingerprint()
   if made_from != today:

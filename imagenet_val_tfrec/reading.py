@@ -67,6 +67,10 @@ def read_checked(
           yield _read_one(reader, entry, label, shard.checks)
         except (sources.SourceError, jpeg.JpegError) as e:
           yield f'{shard.where(i)}: {e}'
+        except MemoryError as e:
+          raise MemoryError(
+            f'{shard.where(i)}: too little memory for {entry.size:,} bytes'
+          ) from e
 
 
 def _read_one(
@@ -80,7 +84,7 @@ def _read_one(
   if checks.decode:
     many_pixels = shape.height * shape.width > _LARGE
     with _DECODING if many_pixels else _AT_ONCE:
-      decoding.check_decodes(image, shape)
+      decoding.check_decodes(image, shape, checks.max_pixels)
   return records.Record(
     label=label,
     height=shape.height,

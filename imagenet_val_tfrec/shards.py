@@ -148,6 +148,8 @@ def write_shard(
   except OSError as e:
     if errors.is_full(e):
       raise OSError(e.errno, 'the disk is full; nothing is kept', path) from e
+    if e.errno and not e.filename:
+      raise OSError(e.errno, e.strerror, path) from e
     raise
   finally:
     with contextlib.suppress(OSError):

@@ -189,6 +189,25 @@ def test_adopted_is_taken_for_built(raw, tmp_path):
   assert dict(builder.info.metadata) == {'adopted_from': 'raw'}
 
 
+def test_adopted_is_not_taken_for_other_images(raw, tmp_path):
+  legacy.adopt(raw, tmp_path / 'data')
+  files = {
+    path.name: path.read_bytes() + bytes(500)
+    for path in (DUMMY / 'val_images').iterdir()
+  }
+  making.write_folder(tmp_path / 'manual' / 'val_images', files)
+  (tmp_path / 'manual' / 'val.txt').write_bytes(
+    (DUMMY / 'val.txt').read_bytes()
+  )
+  builder = imagenet_val_tfrec.Builder(data_dir=tmp_path / 'data')
+  with pytest.raises(errors.InputError, match='adopted from older files of'):
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(
+        manual_dir=tmp_path / 'manual'
+      )
+    )
+
+
 def test_more_classes_need_a_config(raw, tmp_path):
   change_record(raw / 'data_1.tfrecord', label=1000)
   with pytest.raises(errors.InputError, match=r'data_1\.tfrecord: label 1000'):

@@ -2,10 +2,12 @@
 
 import errno
 import json
+import os
 import pathlib
 import subprocess
 import sys
 
+import making
 import pytest
 import tensorflow_datasets as tfds
 
@@ -133,6 +135,9 @@ def test_features_and_metadata(tmp_path):
       path.stat().st_size for path in (DUMMY / 'val_images').iterdir()
     ),
     'chans': {'1': 1, '3': 6, '4': 1},
+    'max_examples_per_split': 0,
+    'decode_check': False,
+    'max_pixels': 100_000_000,
   }
 
 
@@ -384,26 +389,85 @@ def test_a_first_part_does_not_pass_for_the_whole(tmp_path):
   build(tmp_path, max_examples_per_split=3)
   with pytest.raises(errors.InputError, match=r'3 images.*8 images'):
     build(tmp_path)
+  with pytest.raises(errors.InputError, match='of the first 3 examples alone'):
+    build(tmp_path, manual_dir=tmp_path / 'gone')
+  build(tmp_path, max_examples_per_split=3)
 
 
 def test_where_the_input_is_gone_the_dataset_is_used(tmp_path):
   build(tmp_path / 'data')
-  builder = build(tmp_path / 'data', manual_dir=tmp_path / 'gone')
+  with pytest.warns(UserWarning, match='1.0.0 is taken as it is: .*gone'):
+    builder = build(tmp_path / 'data', manual_dir=tmp_path / 'gone')
   assert labels_of(builder.as_dataset(split='validation')) == LABELS
 
 
-@pytest.mark.parametrize('damage', ['empty', 'no json', 'no shard'])
-def test_half_a_dataset_is_refused(tmp_path, damage):
-  folder = pathlib.Path(build(tmp_path).data_dir)
-  victims = {
-    'empty': folder.iterdir(),
-    'no json': [folder / 'dataset_info.json'],
-    'no shard': folder.glob('*tfrecord*'),
+def test_where_no_input_is_named_none_is_missed(tmp_path, recwarn):
+  build(tmp_path)
+  builder = imagenet_val_tfrec.Builder(data_dir=tmp_path)
+  builder.download_and_prepare()
+  assert labels_of(builder.as_dataset(split='validation')) == LABELS
+  assert [w for w in recwarn if w.category is UserWarning] == []
+
+
+@pytest.mark.parametrize(
+  ('option', 'value', 'message'),
+  [
+    ('decode_check', True, 'this dataset was made without decode_check'),
+    ('max_pixels', 90_000, 'made of images of up to 100,000,000 pixels'),
+  ],
+)
+def test_stricter_checks_are_not_taken_for_done(
+  tmp_path, option, value, message
+):
+  options = {
+    'image_dir': DUMMY / 'val_images',
+    'label_file': DUMMY / 'val.txt',
   }
-  for path in list(victims[damage]):
-    path.unlink()
-  with pytest.raises(errors.InputError, match='no whole dataset'):
+  making.build(tmp_path, **options)
+  making.build(tmp_path, **options)
+  with pytest.raises(errors.InputError, match=message):
+    making.build(tmp_path, **options, **{option: value})
+
+
+def test_a_broken_label_file_costs_no_dataset(tmp_path):
+  label_file = tmp_path / 'labels.txt'
+  label_file.write_bytes((DUMMY / 'val.txt').read_bytes())
+  options = {'image_dir': DUMMY / 'val_images', 'label_file': label_file}
+  making.build(tmp_path, **options)
+  label_file.write_text('broken')
+  with pytest.warns(UserWarning, match='taken as it is: .*1 lines cannot be'):
+    builder = making.build(tmp_path, **options)
+  assert labels_of(builder.as_dataset(split='validation')) == LABELS
+
+
+FILES = ('dataset_info.json', 'features.json', 'metadata.json')
+
+
+@pytest.mark.parametrize(
+  ('names', 'size', 'message'),
+  [
+    ('*', None, 'no whole dataset'),
+    ('dataset_info.json', None, 'no whole dataset'),
+    ('features.json', None, 'no whole dataset'),
+    ('*tfrecord*', None, 'no whole dataset'),
+    ('*tfrecord*', 0, r'tfrecord-0.*: 0 records, expected 8 as TFDS says'),
+    ('*tfrecord*', 100, 'record 0 at byte 0: file ends within this record'),
+    *((name, 0, f'{name}: damaged, it is no JSON') for name in FILES),
+    *((name, 99, f'{name}: damaged, it is no JSON') for name in FILES),
+  ],
+)
+def test_half_a_dataset_is_refused(tmp_path, names, size, message):
+  folder = pathlib.Path(build(tmp_path).data_dir)
+  for path in list(folder.glob(names)):
+    if size is None:
+      path.unlink()
+    else:
+      os.truncate(path, size)
+  with pytest.raises(errors.InputError, match=message):
     build(tmp_path)
+  overwrite = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
+  builder = build(tmp_path, download_mode=overwrite)
+  assert labels_of(builder.as_dataset(split='validation')) == LABELS
 
 
 OVERWRITE = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS

@@ -107,3 +107,20 @@ def test_it_sees_what_a_whole_decoding_sees():
         found = False
       verdicts.append((expected, found))
   assert set(verdicts) == {(True, True), (False, False)}
+
+
+@pytest.mark.parametrize(
+  'parts',
+  [
+    (making.frame(8000, 8000, marker=0xC2), making.scan()),
+    (making.frame(8000, 8000), making.scan(), making.scan()),
+  ],
+)
+def test_what_takes_too_much_memory_is_not_decoded(parts):
+  """A few bytes that would take 384 MB of coefficients."""
+  with pytest.raises(
+    jpeg.JpegError, match='384 MB to decode, more'
+  ):
+    check(making.jpeg(*parts))
+  with pytest.raises(jpeg.JpegError, match='does not decode cleanly'):
+    check(making.jpeg(making.frame(8000, 8000), making.scan()))

@@ -29,7 +29,7 @@ FLOORS = [
   ['reading', 'runners'],
   ['shards'],
   ['config', 'layout', 'provenance'],
-  ['image_ops', 'inspection', 'prepared'],
+  ['image_ops', 'inspection', 'prepared', 'staged_builder'],
   ['checking', 'preprocessing'],
   ['completeness'],
   ['imagenet_val_tfrec_dataset_builder', 'images_to_tfrec', 'pipeline'],

@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import making
@@ -519,6 +520,50 @@ def test_a_gif_is_as_large_as_its_first_frame(raw):
   assert label == 417
 
 
+MEMORY = """
+import resource, sys
+from imagenet_val_tfrec import verification
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+report = verification.verify(sys.argv[1], workers=4)
+print(report.findings[0])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize(
+  ('megabytes', 'says'),
+  [
+    (90, 'checksum of the record data does not match'),
+    (600, 'a record of 600,000,000 bytes is not read, as the limit is 100,0'),
+  ],
+)
+def test_large_records_take_little_memory(tmp_path, megabytes, says):
+  length = megabytes * 1_000_000
+  with (tmp_path / 'data_0.tfrecord').open('wb') as file:
+    for _ in range(4):
+      file.write(records.frame_header(length))
+      file.seek(length, 1)
+      file.write(b'crc.')
+  run = subprocess.run(
+    [sys.executable, '-c', MEMORY, str(tmp_path)],
+    check=True,
+    capture_output=True,
+    text=True,
+    env={'PYTHONPATH': str(making.ROOT)},
+  )
+  finding, grown = run.stdout.splitlines()
+  assert says in finding
+  assert int(grown) < 300_000  # Kilobytes.
+
+
+def test_many_damages_take_little_time(tmp_path):
+  frame = b''.join([records.frame_header(0), b'crc.', b'?'])
+  (tmp_path / 'data_0.tfrecord').write_bytes(frame * 30_000)
+  start = time.process_time()
+  assert len(told(tmp_path)) == 60_000
+  assert time.process_time() - start < 10
+
+
 def test_images_of_no_known_kind(raw):
   change(raw / 'data_0.tfrecord', 0, image=b'<html>')
   assert told(raw) == [
@@ -671,7 +716,7 @@ def test_the_tool_needs_no_tensorflow(originals, arguments):
     'import sys\n'
     'from imagenet_val_tfrec import __main__\n'
     'try:\n'
-    f'  __main__.main({arguments})\n'
+    f'  assert __main__.main({arguments}) == 0\n'
     'except SystemExit as e:\n'
     '  assert not e.code\n'
     'heavy = {"tensorflow", "apache_beam", "simplejpeg"} & set(sys.modules)\n'
