@@ -41,6 +41,7 @@ ROWS = (
   Row(
     name='this builder, folder', command='{work} this_builder {folder} {out}'
   ),
+  Row(name='checks alone', command='{work} checks {tar}'),
   Row(name='stock, shuffled', command='{work} stock_shuffled {data} {out}'),
   Row(name='stock, keys 0 1 2', command='{work} stock_ordered {data} {out}'),
   Row(name='stock, spread keys', command='{work} stock_spread {data} {out}'),

@@ -34,6 +34,7 @@ _BEAM_OPTIONS = (
   '--direct_running_mode=multi_processing',
 )
 _DECODERS = 2
+_IN_MEMORY = 2000  # Images.
 
 
 def _imports() -> _Work:
@@ -110,6 +111,25 @@ def _decode(tar_path: _Path) -> _Work:
   return work
 
 
+def _checks(tar_path: _Path) -> _Work:
+  """Checks as many images as are in the tar, as a build does; reads none."""
+  from imagenet_val_tfrec import jpeg
+
+  with tarfile.open(tar_path) as tar:
+    places = [(member.offset_data, member.size) for member in tar]
+  with tar_path.open('rb') as file:
+    some = []
+    for offset, size in places[:_IN_MEMORY]:
+      file.seek(offset)
+      some.append(file.read(size))
+
+  def work() -> None:
+    for i in range(len(places)):
+      jpeg.read_shape(some[i % len(some)])
+
+  return work
+
+
 _WORKS: dict[str, Callable[..., _Work]] = {
   'imports': _imports,
   'this_builder': functools.partial(_build, this.Builder),
@@ -126,6 +146,7 @@ _WORKS: dict[str, Callable[..., _Work]] = {
   'untar_old_loop': _untar_old_loop,
   'adopt': _adopt,
   'decode': _decode,
+  'checks': _checks,
 }
 
 

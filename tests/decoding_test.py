@@ -118,9 +118,7 @@ def test_it_sees_what_a_whole_decoding_sees():
 )
 def test_what_takes_too_much_memory_is_not_decoded(parts):
   """A few bytes that would take 384 MB of coefficients."""
-  with pytest.raises(
-    jpeg.JpegError, match='384 MB to decode, more'
-  ):
+  with pytest.raises(jpeg.JpegError, match='384 MB to decode, more'):
     check(making.jpeg(*parts))
   with pytest.raises(jpeg.JpegError, match='does not decode cleanly'):
     check(making.jpeg(making.frame(8000, 8000), making.scan()))
