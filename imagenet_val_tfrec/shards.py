@@ -81,7 +81,7 @@ def write_plan(
     )
     for shard in done.values():
       if progress:
-        progress(len(shard), sum(shard.sizes))
+        progress(len(shard), 0)  # No bytes: they would count for the speed.
   needed = plan.total_bytes() - sum(sum(s.sizes) for s in done.values())
   free = storage.free_bytes(folder)
   if free is not None and free < needed:
