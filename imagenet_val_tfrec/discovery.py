@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
-import tarfile
 import zlib
+from typing import IO
 
-from imagenet_val_tfrec import errors, imagenet, sources, storage
+from imagenet_val_tfrec import (
+  errors,
+  imagenet,
+  names,
+  sources,
+  storage,
+  tar_index,
+)
 from imagenet_val_tfrec import labels as labels_lib
 
 TAR = 'ILSVRC2012_img_val.tar'
@@ -29,6 +38,10 @@ tensorflow-datasets. Then:
 _CAFFE = 'caffe_ilsvrc12.tar.gz'
 _KAGGLE = 'LOC_val_solution.csv'
 LABELS = ('val.txt', _CAFFE, _KAGGLE)
+# Caffe's archive has 17 MB, and some 100 when unpacked; its val.txt, 1.6.
+_MOST_UNPACKED = 256 << 20
+_MOST_LABELS = 8 << 20
+_CHUNK = 1 << 16
 
 _FIRST_NAME = imagenet.official_name(1)
 
@@ -114,15 +127,80 @@ def labels_of(source: sources.ImageSource) -> labels_lib.Labels:
 
 def _read_caffe(path: str) -> labels_lib.Labels:
   """Reads `val.txt` out of Caffe's `caffe_ilsvrc12.tar.gz`."""
+  if (size := storage.size_of(path)) > _MOST_UNPACKED:
+    raise labels_lib.LabelError(
+      f'{path}: an archive of {size:,} bytes, expected the {_CAFFE} of 17 MB'
+    )
   try:
-    with (
-      storage.open_file(path) as archive,
-      tarfile.open(fileobj=archive, mode='r|*') as tar,
-    ):
-      for member in tar:
-        file = tar.extractfile(member)
-        if file and member.name.rpartition('/')[2] == 'val.txt':
-          return labels_lib.parse_labels(file, path=f'{path}/{member.name}')
-  except (tarfile.TarError, EOFError, zlib.error) as e:
-    raise labels_lib.LabelError(f'{path}: the archive is damaged: {e}') from e
+    with storage.open_file(path) as file:
+      packed = file.read(2) == b'\x1f\x8b'  # Some browsers unpack it.
+      file.seek(0)
+      if not packed:
+        return _read_val_txt(_Unpacked(file, path), path)
+      with gzip.GzipFile(fileobj=file) as unpacked:
+        return _read_val_txt(_Unpacked(unpacked, path), path)
+  except tar_index.TarError as e:
+    how = str(e).removeprefix(f'{path}: ')
+  except (gzip.BadGzipFile, EOFError, zlib.error) as e:
+    how = str(e)
+  raise labels_lib.LabelError(f'{path}: the archive is damaged: {how}')
+
+
+def _read_val_txt(reader: storage.RandomReader, path: str) -> labels_lib.Labels:
+  for member in tar_index.read_index(reader, path):
+    if names.normalise(member.name).rpartition('/')[2] != 'val.txt':
+      continue
+    if member.problem:
+      what = member.problem
+    elif member.size > _MOST_LABELS:
+      what = f'a file of {member.size:,} bytes'
+    else:
+      content = reader.read(member.size, member.offset)
+      file = io.BytesIO(content)
+      if len(content) < member.size:
+        raise EOFError('it ends within val.txt. Copy or download it again')
+      return labels_lib.parse_labels(file, path=f'{path}/val.txt')
+    raise labels_lib.LabelError(
+      f'{path}: its val.txt is {what}, expected a file of 1.6 MB'
+    )
   raise labels_lib.LabelError(f'{path}: there is no val.txt in it')
+
+
+class _Unpacked:
+  """A `RandomReader` of a stream that can be read onwards only.
+
+  But for its first block, which is read twice: for what it is, and as a header.
+  """
+
+  mtime_ns = 0
+  size = _MOST_UNPACKED  # At most; what is unpacked ends where it ends.
+
+  def __init__(self, file: IO[bytes] | gzip.GzipFile, path: str):
+    self._file = file
+    self._path = path
+    self._position = 0
+    self._first = b''
+
+  def read(self, size: int, offset: int) -> bytes:
+    if offset + size > self.size:
+      raise labels_lib.LabelError(
+        f'{self._path}: unpacks to more than {self.size:,} bytes, expected the '
+        f'{_CAFFE} of some 100 MB'
+      )
+    if offset < self._position:
+      if offset or size > tar_index.BLOCK:
+        raise ValueError(f'byte {offset} was passed at {self._position}')
+      return self._first[:size]
+    while self._position < offset:
+      skipped = len(self._file.read(min(_CHUNK, offset - self._position)))
+      if not skipped:
+        return b''
+      self._position += skipped
+    data = self._file.read(size)
+    if not self._position:
+      self._first = data
+    self._position += len(data)
+    return data
+
+  def close(self) -> None:
+    pass

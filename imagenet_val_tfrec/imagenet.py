@@ -99,8 +99,8 @@ def check_labels(
     'names are not the true ones:'
   ]
   lines += [
-    f'  {labels.where(i)}: {labels.names[i]!r} has label {labels.labels[i]}, '
-    f'the true one is {true}'
+    f'  {labels.where(i)}: {errors.quoted(labels.names[i])} has label '
+    f'{labels.labels[i]}, the true one is {true}'
     for i, true in wrong[:_SHOWN]
   ]
   if len(wrong) > _SHOWN:
