@@ -146,24 +146,27 @@ def _read_caffe(path: str) -> labels_lib.Labels:
   raise labels_lib.LabelError(f'{path}: the archive is damaged: {how}')
 
 
-def _read_val_txt(reader: storage.RandomReader, path: str) -> labels_lib.Labels:
+def _read_val_txt(reader: _Unpacked, path: str) -> labels_lib.Labels:
+  content: bytes | None = None
   for member in tar_index.read_index(reader, path):
-    if names.normalise(member.name).rpartition('/')[2] != 'val.txt':
+    if content is not None or not _is_val_txt(member.name):
       continue
-    if member.problem:
-      what = member.problem
-    elif member.size > _MOST_LABELS:
+    what = member.problem
+    if not what and member.size > _MOST_LABELS:
       what = f'a file of {member.size:,} bytes'
-    else:
-      content = reader.read(member.size, member.offset)
-      file = io.BytesIO(content)
-      if len(content) < member.size:
-        raise EOFError('it ends within val.txt. Copy or download it again')
-      return labels_lib.parse_labels(file, path=f'{path}/val.txt')
-    raise labels_lib.LabelError(
-      f'{path}: its val.txt is {what}, expected a file of 1.6 MB'
-    )
-  raise labels_lib.LabelError(f'{path}: there is no val.txt in it')
+    if what:
+      raise labels_lib.LabelError(
+        f'{path}: its val.txt is {what}, expected a file of 1.6 MB'
+      )
+    content = reader.read(member.size, member.offset)
+  if content is None:
+    raise labels_lib.LabelError(f'{path}: there is no val.txt in it')
+  reader.read_on(_MOST_UNPACKED)  # The checksum of all stands at the end.
+  return labels_lib.parse_labels(io.BytesIO(content), path=f'{path}/val.txt')
+
+
+def _is_val_txt(name: str) -> bool:
+  return names.normalise(name).rpartition('/')[2] == 'val.txt'
 
 
 class _Unpacked:
@@ -191,16 +194,20 @@ class _Unpacked:
       if offset or size > tar_index.BLOCK:
         raise ValueError(f'byte {offset} was passed at {self._position}')
       return self._first[:size]
-    while self._position < offset:
-      skipped = len(self._file.read(min(_CHUNK, offset - self._position)))
-      if not skipped:
-        return b''
-      self._position += skipped
+    self.read_on(offset)
     data = self._file.read(size)
     if not self._position:
       self._first = data
     self._position += len(data)
     return data
+
+  def read_on(self, offset: int) -> None:
+    """Reads up to a place, or to the end, and drops it."""
+    while self._position < offset:
+      skipped = len(self._file.read(min(_CHUNK, offset - self._position)))
+      if not skipped:
+        return
+      self._position += skipped
 
   def close(self) -> None:
     pass
