@@ -108,7 +108,11 @@ def read_labels(path: str) -> Labels:
     FileNotFoundError: if there is no such file.
   """
   with storage.open_file(path) as file:
-    return parse_labels(file, path=path)
+    try:
+      return parse_labels(file, path=path)
+    except OSError as e:
+      e.filename = path  # An open file does not name itself.
+      raise
 
 
 def parse_labels(file: IO[bytes], *, path: str) -> Labels:

@@ -1,6 +1,7 @@
 """Label files: what is read, what is refused, and in what words."""
 
 import bz2
+import errno
 import io
 import lzma
 import random
@@ -9,7 +10,7 @@ import warnings
 
 import pytest
 
-from imagenet_val_tfrec import labels
+from imagenet_val_tfrec import labels, storage
 
 
 def parse(content: bytes) -> labels.Labels:
@@ -309,6 +310,16 @@ def test_what_is_not_a_file_is_not_read(tmp_path):
     labels.read_labels(str(tmp_path / 'none.txt'))
   with pytest.raises(OSError, match='a folder, expected a file'):
     labels.read_labels(str(tmp_path))
+
+
+def test_a_disk_that_fails_is_told_with_the_path(monkeypatch):
+  class Failing(io.BytesIO):
+    def readline(self, size=-1):
+      raise OSError(errno.EIO, 'Input/output error')
+
+  monkeypatch.setattr(storage, 'open_file', lambda path: Failing())
+  with pytest.raises(OSError, match=r"Input/output error: 'l\.txt'"):
+    labels.read_labels('l.txt')
 
 
 # --- Kaggle ---
