@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterable, Sequence
 
 _MOST_NAMED = 10
+_MOST_SHOWN = 100  # Characters of a name.
 
 
 class InputError(ValueError):
@@ -50,10 +51,26 @@ def offenders(what: str, found: Iterable[str], advice: str = '') -> str:
   return Offenders(found).message(what, advice)
 
 
+def quoted(text: str) -> str:
+  """Returns a name or a line of input, as `repr()` does, fit to be printed.
+
+  What is longer than some 100 characters, escapes counted, loses its middle.
+  """
+  kept = _MOST_SHOWN
+  while True:
+    if len(text) <= kept:
+      shown = repr(text)
+    else:
+      shown = repr(f'{text[: kept // 2]}…{text[-kept // 2 :]}')
+    if len(shown) <= _MOST_SHOWN + 4:
+      return shown
+    kept = kept * 3 // 4  # Escapes are wider than what they stand for.
+
+
 def some(names: Sequence[str], most: int = 3) -> str:
   """Returns a few of `names`, quoted, for the middle of a sentence."""
   more = ', …' if len(names) > most else ''
-  return ', '.join(repr(name) for name in names[:most]) + more
+  return ', '.join(quoted(name) for name in names[:most]) + more
 
 
 def is_full(error: OSError) -> bool:

@@ -17,10 +17,11 @@ _KEPT = 4  # Names for a message; one more than it shows.
 
 
 class File(NamedTuple):
-  """What is in a folder, and is no folder.
+  """What is in a folder, and is no folder that can be walked.
 
   Attributes:
-    path: Relative to where the walk began, `/` between folders.
+    path: Relative to where the walk began, `/` between folders; it ends in `/`
+      if it is a folder that cannot be walked.
     size: In bytes.
     mtime_ns: When it was changed last.
     problem: What it is if not a plain file, e.g. `'a FIFO'`, else ''.
@@ -36,8 +37,10 @@ def walk(root: str) -> Iterator[File]:
   """Yields every file, those of a folder before its subfolders'.
 
   Within a folder they come as the disk has them: there may be millions, and
-  none of them is kept. Links are followed; one that leads out of `root` gives
-  a warning.
+  none of them is kept. Links are followed, and those that lead out of `root`
+  give a warning: before the first folder behind one is walked, and at the end.
+  A link to a folder that holds `root`, as one to `/` does, is not followed: it
+  would lead through the whole disk.
   """
   if storage.is_remote(root):
     yield from _walk_remote(epath.Path(root))
@@ -46,51 +49,93 @@ def walk(root: str) -> Iterator[File]:
 
 
 def _walk_local(root: str) -> Iterator[File]:
-  outside: list[str] = []
-  num_outside = 0
-  real_root = os.path.realpath(root)
+  links = _Links(root)
   seen: set[tuple[int, int]] = set()  # Links may lead in a circle.
   todo = collections.deque([''])
   while todo:
     below = todo.popleft()
-    folder = os.path.join(root, below)
-    status = os.stat(folder)
-    if (status.st_dev, status.st_ino) in seen:
-      continue
-    seen.add((status.st_dev, status.st_ino))
-    subfolders = []
-    with os.scandir(folder) as children:
-      for child in children:
-        path = f'{below}{child.name}'
-        try:
-          status = child.stat()
-        except FileNotFoundError:
-          yield File(path, 0, 0, 'a broken link')
-          continue
-        except OSError as e:
-          yield File(path, 0, 0, f'unreadable ({e.strerror})')
-          continue
-        if child.is_symlink() and _leads_out(child.path, real_root):
-          num_outside += 1
-          outside = [*outside, path][:_KEPT]
-        if stat.S_ISDIR(status.st_mode):
-          subfolders.append(f'{path}/')
-          continue
+    try:
+      status = os.stat(os.path.join(root, below))
+      if (status.st_dev, status.st_ino) not in seen:
+        seen.add((status.st_dev, status.st_ino))
+        yield from _files(root, below, links, todo)
+    except OSError as e:
+      if not below:
+        raise
+      yield File(below, 0, 0, f'an unreadable folder ({e.strerror})')
+  links.warn()
+
+
+def _files(
+  root: str, below: str, links: _Links, todo: collections.deque[str]
+) -> Iterator[File]:
+  """Yields the files of one folder; its subfolders are put in `todo`."""
+  subfolders = []
+  with os.scandir(os.path.join(root, below)) as children:
+    for child in children:
+      path = f'{below}{child.name}'
+      try:
+        status = child.stat()
+      except FileNotFoundError:
+        yield File(path, 0, 0, 'a broken link')
+        continue
+      except OSError as e:
+        yield File(path, 0, 0, f'unreadable ({e.strerror})')
+        continue
+      is_folder = stat.S_ISDIR(status.st_mode)
+      if child.is_symlink() and not links.may_follow(child, path, is_folder):
+        yield File(f'{path}/', 0, 0, 'a link to a folder that holds this one')
+      elif is_folder:
+        subfolders.append(f'{path}/')
+      else:
         regular = stat.S_ISREG(status.st_mode)
         problem = '' if regular else storage.kind_of(status.st_mode)
-        yield File(path, status.st_size, status.st_mtime_ns, problem)
-    todo.extend(sorted(subfolders))
-  if outside:
-    warnings.warn(
-      f'{root}: {num_outside:,} links lead out of the folder and are '
-      f'followed: {errors.some(outside)}',
-      stacklevel=2,
-    )
+        yield File(path, status.st_size, storage.mtime_ns(status), problem)
+  links.warn_before_following()
+  todo.extend(sorted(subfolders))
 
 
-def _leads_out(path: str, real_root: str) -> bool:
-  target = os.path.realpath(path)
-  return os.path.commonpath([target, real_root]) != real_root
+class _Links:
+  """Counts the links that lead out of a folder, and warns of them."""
+
+  def __init__(self, root: str):
+    self._root = root
+    self._real_root = os.path.realpath(root)
+    self._num_outside = 0
+    self._outside: list[str] = []  # The first few.
+    self._folders = 0
+    self._warned = False
+
+  def may_follow(
+    self, link: os.DirEntry[str], path: str, is_folder: bool
+  ) -> bool:
+    """Whether to follow a link."""
+    target = os.path.realpath(link.path)
+    common = os.path.commonpath([target, self._real_root])
+    if common == self._real_root:
+      return True
+    if is_folder and common == target:
+      return False
+    self._num_outside += 1
+    self._outside = [*self._outside, path][:_KEPT]
+    self._folders += is_folder
+    return True
+
+  def warn_before_following(self) -> None:
+    """Warns if these are the first folders outside: there may be much."""
+    if self._folders and not self._warned:
+      self._warned = True
+      self.warn()
+
+  def warn(self) -> None:
+    """Warns of the links that were met since the last warning."""
+    if self._outside:
+      warnings.warn(
+        f'{self._root}: {self._num_outside:,} links lead out of the folder and '
+        f'are followed: {errors.some(self._outside)}',
+        stacklevel=2,
+      )
+    self._num_outside, self._outside = 0, []
 
 
 def _walk_remote(root: epath.Path) -> Iterator[File]:

@@ -11,6 +11,7 @@ import array
 import functools
 import hashlib
 import importlib.util
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -86,44 +87,58 @@ def check_labels(
       names the cause where it is a known one.
   """
   truth = true_labels()
-  official: list[tuple[int, int]] = []
+  official, true = array.array('i'), array.array('i')
   for i, name in enumerate(labels.names):
     match = _OFFICIAL.fullmatch(name)
     if match and 1 <= int(match[1]) <= NUM_IMAGES:
-      official.append((i, truth[int(match[1]) - 1]))
-  wrong = [(i, true) for i, true in official if labels.labels[i] != true]
-  if not wrong:
+      official.append(i)
+      true.append(truth[int(match[1]) - 1])
+  found = array.array('i', map(labels.labels.__getitem__, official))
+  if found == true:
     return
+  wrong = array.array('i', (k for k, t in enumerate(true) if found[k] != t))
   lines = [
     f'{labels.path}: {len(wrong):,} of {len(official):,} labels of official '
     'names are not the true ones:'
   ]
   lines += [
-    f'  {labels.where(i)}: {labels.names[i]!r} has label {labels.labels[i]}, '
-    f'the true one is {true}'
-    for i, true in wrong[:_SHOWN]
+    f'  {labels.where(official[k])}: '
+    f'{errors.quoted(labels.names[official[k]])} has label {found[k]}, the '
+    f'true one is {true[k]}'
+    for k in wrong[:_SHOWN]
   ]
   if len(wrong) > _SHOWN:
     lines.append(f'  … and {len(wrong) - _SHOWN:,} more')
-  if cause := _cause(labels, official, wrong):
+  start = labels.where(official[wrong[0]])
+  cut_short = (
+    labels.cut_short
+    and len(wrong) == 1
+    and official[wrong[0]] == len(labels) - 1
+  )
+  if cause := _cause(found, true, wrong, start, cut_short):
     lines.append(f'Cause: {cause}.')
   lines.append(f'Use the true labels, or say {unless} if you mean these.')
   raise WrongLabelsError('\n'.join(lines))
 
 
 def _cause(
-  labels: labels_lib.Labels,
-  official: Sequence[tuple[int, int]],
-  wrong: Sequence[tuple[int, int]],
+  found: Sequence[int],
+  true: Sequence[int],
+  wrong: Sequence[int],
+  start: str,
+  cut_short: bool,
 ) -> str:
-  """Names the mistake behind the wrong labels, or ''."""
-  found = [labels.labels[i] for i, _ in official]
-  true = [t for _, t in official]
-  last, last_true = wrong[-1]
-  if len(wrong) == 1 and last == len(labels) - 1 and labels.cut_short:
-    cut = str(labels.labels[last])
-    if str(last_true).startswith(cut):
-      return 'the file is cut within its last number'
+  """Names the mistake behind the wrong labels, or ''.
+
+  Args:
+    found: Labels of official names.
+    true: Those that they should have.
+    wrong: Indices where these differ.
+    start: Place of the first of them.
+    cut_short: Whether only the last line is wrong, and it has no end.
+  """
+  if cut_short and str(true[-1]).startswith(str(found[-1])):
+    return 'the file is cut within its last number'
   if len(wrong) < _TELLING:
     return ''
   if all(f == t + 1 for f, t in zip(found, true, strict=True)):
@@ -136,11 +151,12 @@ def _cause(
       'the classes are numbered in another order, as ILSVRC2012_ID in the '
       'ILSVRC devkit does (1..1000), not by sorted WordNet id'
     )
-  if sorted(found) == sorted(true) and found == sorted(found):
+  same = sorted(found) == sorted(true)
+  if same and all(a <= b for a, b in itertools.pairwise(found)):
     return 'the labels are sorted, without their names'
   if shift := _shift(found, true):
-    return f'from {labels.where(wrong[0][0])} on, each label stands {shift}'
-  if sorted(found) == sorted(true):
+    return f'from {start} on, each label stands {shift}'
+  if same:
     return 'names and labels are in different orders, as if one were sorted'
   return ''
 

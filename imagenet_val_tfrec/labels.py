@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import itertools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from imagenet_val_tfrec import errors, label_lines, storage
@@ -79,11 +79,11 @@ class Labels:
     """Raises LabelError if a label is not below `num_classes`."""
     if self.num_classes() <= num_classes:
       return
-    found = [
-      f'{self.where(i)}: {self.names[i]!r} has label {label}'
+    found = (
+      f'{self.where(i)}: {errors.quoted(self.names[i])} has label {label}'
       for i, label in enumerate(self.labels)
       if label >= num_classes
-    ]
+    )
     raise LabelError(
       errors.offenders(
         f'labels are out of range 0..{num_classes - 1}',
@@ -108,7 +108,11 @@ def read_labels(path: str) -> Labels:
     FileNotFoundError: if there is no such file.
   """
   with storage.open_file(path) as file:
-    return parse_labels(file, path=path)
+    try:
+      return parse_labels(file, path=path)
+    except OSError as e:
+      e.filename = path  # An open file does not name itself.
+      raise
 
 
 def parse_labels(file: IO[bytes], *, path: str) -> Labels:
@@ -147,27 +151,32 @@ def _parse(
   labels, numbers = array.array('i'), array.array('i')
   problems = errors.Offenders()
   sha256 = hashlib.sha256()
-  raw = b'\n'
+  raw, blank = b'\n', True
   lines = iter(lambda: file.readline(_LONGEST_LINE), b'')
   for number, raw in enumerate(lines, 1):
     sha256.update(raw)
     text = raw.removeprefix(_BOM) if number == 1 else raw
-    if number == 1 and (what := label_lines.mistaken(text)):
+    # In UTF-16 the first line may end in the middle of a letter.
+    if not names and (what := label_lines.mistaken(text)):
       raise LabelError(f'{path}: {what}')
-    if len(text) >= _LONGEST_LINE:
+    too_long = len(text) >= _LONGEST_LINE
+    if blank and too_long and (what := label_lines.mistaken_text(text)):
+      raise LabelError(f'{path}: {what}')
+    if too_long:
       raise LabelError(f'{path}:{number}: a line without end; {_EXPECTED}')
     try:
       found = read_line(text.decode('utf-8').rstrip('\r\n'))
     except UnicodeDecodeError as e:
       found = f'byte {e.start} is not UTF-8 text'
     if isinstance(found, str):
-      if number == 1 and text.startswith((b'{', b'[')):
-        raise LabelError(f'{path}: is JSON; write it out as lines: {_EXPECTED}')
+      if blank and (what := label_lines.mistaken_text(text)):
+        raise LabelError(f'{path}: {what}')
       problems.add(f'{path}:{number}: {found}')
     elif found is not None:
       names.append(found[0])
       labels.append(found[1])
       numbers.append(number)
+    blank = blank and not text.strip()
   if problems:
     raise LabelError(problems.message('lines cannot be read', f'{_EXPECTED}.'))
   if not names:
@@ -190,20 +199,48 @@ def _refuse_twice(labels: Labels) -> None:
   lowered = map(str.lower, labels.names)
   if all(a < b for a, b in itertools.pairwise(lowered)):
     return
-  first: dict[str, int] = {}
-  found = errors.Offenders(
-    f'{labels.where(i)}: {name!r}, as on line {labels.lines[first[name]]}'
-    for i, name in enumerate(labels.names)
-    if first.setdefault(name, i) != i
-  )
-  if found:
+  where, names = labels.where, labels.names
+  if found := errors.Offenders(
+    f'{where(i)}: {errors.quoted(names[i])}, as on line {labels.lines[first]}'
+    for i, first in _repeated(names)
+  ):
     raise LabelError(found.message('names stand twice', 'Keep one of each.'))
-  del first
-  alike = len(labels) - len({name.lower() for name in labels.names})
-  if alike:
-    warnings.warn(
-      f'{labels.path}: {alike:,} names differ from another one only in upper '
-      'and lower case; on a disk that does not tell these apart they are one '
-      'file',
-      stacklevel=2,
+  if found := errors.Offenders(
+    f'{where(i)}: {errors.quoted(names[i])}, {errors.quoted(names[first])} on '
+    f'line {labels.lines[first]}'
+    for i, first in _repeated(names, str.lower)
+  ):
+    message = found.message(
+      'names differ from another one only in upper and lower case',
+      'On a disk that does not tell these apart they are one file.',
     )
+    warnings.warn(message, stacklevel=2)
+
+
+def _repeated(
+  names: Sequence[str], key: Callable[[str], str] = str
+) -> Iterator[tuple[int, int]]:
+  """Yields each index whose key was there before, and the first such index.
+
+  By sorted hashes: a set of all names would take more room than they do.
+  """
+  import numpy as np
+
+  hashes = np.fromiter((hash(key(n)) for n in names), np.int64, len(names))
+  order = np.argsort(hashes, kind='stable').astype(np.int32)
+  hashes = hashes[order]
+  again = hashes[1:] == hashes[:-1]
+  del hashes
+  if not again.any():
+    return
+  # The place of the first of each run of equal hashes, carried on through it.
+  places = np.arange(len(order), dtype=np.int32)
+  places[1:][again] = 0
+  np.maximum.accumulate(places, out=places)
+  first = np.empty_like(order)
+  first[order] = order[places]
+  del order, places, again
+  for again_at in np.flatnonzero(first != np.arange(len(first))):
+    i, at = int(again_at), int(first[again_at])
+    if key(names[i]) == key(names[at]):
+      yield i, at

@@ -8,6 +8,7 @@ from imagenet_val_tfrec import errors, names, sources
 from imagenet_val_tfrec import labels as labels_lib
 
 _KEPT = 4  # Names for a message; one more than it shows.
+_FEW = 8  # Folders of a label's name; more are looked up in another way.
 _NOT_IMAGES = ('.txt', '.csv', '.tsv', '.json', '.md', '.tar', '.gz', '.zip')
 
 
@@ -18,9 +19,17 @@ class LeftOut:
     self._names: list[str] = []  # The first few.
     self._images = 0
     self._apple = 0
+    self._closed: list[str] = []  # The first few.
+    self._num_closed = 0
 
   def add(self, entry: sources.Entry) -> None:
     """Counts the entry if it is an image."""
+    if entry.problem and entry.path.endswith('/'):
+      self._num_closed += 1
+      if len(self._closed) < _KEPT - 1:
+        where = '' if entry.path == '/' else f'{errors.quoted(entry.path)}, '
+        self._closed.append(f'{where}{entry.problem}')
+      return
     name = entry.path.rpartition('/')[2]
     if name.startswith('._'):
       self._apple += 1
@@ -32,9 +41,11 @@ class LeftOut:
 
   def hint(self) -> str:
     """Says what is there instead of what is missing."""
-    if not self._names:
-      return 'It has no images without a label.'
-    return f'Its images without a label: {errors.some(self._names)}.'
+    if self._names:
+      hint = f'Its images without a label: {errors.some(self._names)}.'
+    else:
+      hint = 'It has no images without a label.'
+    return f'{hint} {self._unseen()}.' if self._closed else hint
 
   def warning(self, label_file: str) -> str:
     """Returns what to warn of, or ''."""
@@ -46,7 +57,13 @@ class LeftOut:
       )
     if self._apple:
       found.append(f'{self._apple:,} files of macOS (._*) are ignored')
+    if self._closed:
+      found.append(self._unseen())
     return '; '.join(found)
+
+  def _unseen(self) -> str:
+    more = '; …' if self._num_closed > len(self._closed) else ''
+    return f'Not looked into: {"; ".join(self._closed)}{more}'
 
 
 class Matches:
@@ -58,6 +75,7 @@ class Matches:
     self._max_bytes = max_bytes
     self._most_slashes = max(name.count('/') for name in labels.names)
     self._index: dict[str, int] = {}
+    self._chains: set[int] = set()
     self._next = 0
     # Folders between the source and the label's name; -1: not found.
     self._depths = array.array('i', [-1]) * size
@@ -108,7 +126,7 @@ class Matches:
     messages = []
     if -1 in self._depths:
       missing = errors.Offenders(
-        f'{where(slot)}: {self._labels.names[slot]!r}'
+        f'{where(slot)}: {errors.quoted(self._labels.names[slot])}'
         for slot, depth in enumerate(self._depths)
         if depth < 0
       )
@@ -120,12 +138,12 @@ class Matches:
     bad = errors.Offenders()
     for slot in sorted({*self._doubles, *self._unfit}):
       name = self._labels.names[slot]
-      path = folders[self.folder_ids[slot]] + name
+      path = errors.quoted(folders[self.folder_ids[slot]] + name)
       if slot in self._doubles:
-        other = folders[self._doubles[slot]] + name
-        what = f'{name!r} is there twice, as {path!r} and {other!r}'
+        other = errors.quoted(folders[self._doubles[slot]] + name)
+        what = f'{errors.quoted(name)} is there twice, as {path} and {other}'
       else:
-        what = f'{path!r} is {self._unfit[slot]}'
+        what = f'{path} is {self._unfit[slot]}'
       bad.add(f'{where(slot)}: {what}')
     if bad:
       messages.append(
@@ -135,7 +153,7 @@ class Matches:
 
   def _find(self, path: str) -> tuple[int, str]:
     """Returns the slot (-1: none) and the folder before the label's name."""
-    if names.leads_out(path):
+    if names.leads_out(path) or names.is_too_long(path):
       return -1, ''
     if not self._index:
       # While the source stands in the labels' order, no dict is needed.
@@ -148,12 +166,28 @@ class Matches:
         self._next += 1
         return self._next - 1, folder + slash
       self._index = {name: i for i, name in enumerate(self._labels.names)}
-    parts = path.rsplit('/', self._most_slashes + 1)
-    start = len(parts[0]) + 1 if len(parts) > self._most_slashes + 1 else 0
-    while True:
-      slot = self._index.get(path[start:] if start else path, -1)
+      if self._most_slashes > _FEW:
+        self._chains = {self._ends(name)[1] for name in self._index}
+    for start in reversed(self._ends(path)[0]):
+      slot = self._index.get(path[start:], -1)
       if slot >= 0:
         return slot, path[:start]
-      start = path.find('/', start) + 1
+    return -1, ''
+
+  def _ends(self, path: str) -> tuple[list[int], int]:
+    """Returns where the ends of a path start that may be a label's name.
+
+    And a hash of the last one, which is made of that of the one before: to
+    look up every end by itself would take the square of their number.
+    """
+    starts, chain, end = [], 0, len(path)
+    for _ in range(self._most_slashes + 1):
+      start = path.rfind('/', 0, end) + 1
+      if self._most_slashes > _FEW:
+        chain = hash((path[start:end], chain))
+      if not self._chains or chain in self._chains:
+        starts.append(start)
       if not start:
-        return -1, ''
+        break
+      end = start - 1
+    return starts, chain

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+MOST_BYTES = 4096  # As PATH_MAX of Linux.
+
 
 def normalise(name: str) -> str:
   """Returns the name without empty parts and `.`, so that `./a//b` is `a/b`.
@@ -15,3 +17,10 @@ def normalise(name: str) -> str:
 def leads_out(name: str) -> bool:
   """Whether the name is absolute or has a `..` in it."""
   return name.startswith('/') or ('..' in name and '..' in name.split('/'))
+
+
+def is_too_long(name: str) -> bool:
+  """Whether the name takes more than `MOST_BYTES`, so no disk can have it."""
+  return len(name) * 4 > MOST_BYTES and (
+    len(name.encode('utf-8', 'surrogateescape')) > MOST_BYTES
+  )

@@ -9,12 +9,14 @@ import contextlib
 import dataclasses
 import errno
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple, Protocol
 
 from imagenet_val_tfrec import errors, folders, names, storage, tar_index
 
+_MORE = 1 << 20  # Bytes behind a tar's end that are looked at.
 # Troubles that are not the image's own, so that the next one would have them.
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -27,7 +29,9 @@ class Entry(NamedTuple):
   """One file of a source.
 
   Attributes:
-    path: Relative to the source, `/` between folders.
+    path: Relative to the source, `/` between folders. It ends in `/` if it is
+      of no file but of what may hold more: a folder that cannot be walked, or,
+      as `/`, what follows the end of a tar.
     offset: Of its first byte, in the tar (0 in a folder).
     size: In bytes.
     mtime_ns: When it was changed last; in a tar, when the tar was.
@@ -132,7 +136,9 @@ class TarSource:
       tar_index.TarError: if the tar is damaged, cut or compressed.
     """
     with storage.open_random(self.path) as file:
+      end = 0
       for member in tar_index.read_index(file, self.path):
+        end = member.offset + member.size
         yield Entry(
           names.normalise(member.name),
           member.offset,
@@ -140,6 +146,10 @@ class TarSource:
           file.mtime_ns,
           member.problem,
         )
+      end += -end % tar_index.BLOCK
+      # Tools write zeros up to a round size; other tools read on after them.
+      if file.read(_MORE, end).strip(b'\0'):
+        yield Entry('/', end, 0, file.mtime_ns, _goes_on(self.path))
 
   @contextlib.contextmanager
   def open(self) -> Iterator[Reader]:
@@ -188,9 +198,17 @@ class _TarReader:
     return data
 
 
+def _goes_on(path: str) -> str:
+  return (
+    'data behind its end (archives put together? Unpack all of them: '
+    f'tar --ignore-zeros -xf {shlex.quote(path)})'
+  )
+
+
 def _changed(path: str, file: storage.RandomReader) -> bool:
   """Whether the file at `path` is no longer what was opened."""
   if storage.is_remote(path):  # Objects are replaced there, never changed.
     return False
   status = os.stat(path)
-  return (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns)
+  now = status.st_size, storage.mtime_ns(status)
+  return now != (file.size, file.mtime_ns)

@@ -41,26 +41,40 @@ class _LocalReader:
   """A `RandomReader` by `pread`."""
 
   def __init__(self, path: str):
-    # Non-blocking, so that opening a FIFO does not wait for a writer.
+    _check_regular(os.stat(path), path)  # To open a device may do harm.
+    # Non-blocking, as it may have become a FIFO meanwhile.
     self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    status = os.fstat(self._fd)
-    if not stat.S_ISREG(status.st_mode):
+    try:
+      status = os.fstat(self._fd)
+      _check_regular(status, path)
+    except BaseException:
       os.close(self._fd)
-      raise OSError(f'{path}: {kind_of(status.st_mode)}, expected a file')
+      raise
+    self._path = path
     self.size = status.st_size
-    self.mtime_ns = status.st_mtime_ns
+    self.mtime_ns = mtime_ns(status)
 
   def read(self, size: int, offset: int) -> bytes:
-    data = os.pread(self._fd, size, offset)
-    while len(data) < size:
-      more = os.pread(self._fd, size - len(data), offset + len(data))
-      if not more:
-        break
-      data += more
+    try:
+      data = os.pread(self._fd, size, offset)
+      while len(data) < size:
+        more = os.pread(self._fd, size - len(data), offset + len(data))
+        if not more:
+          break
+        data += more
+    except OSError as e:
+      e.filename = self._path  # A descriptor has no name.
+      raise
     return data
 
   def close(self) -> None:
     os.close(self._fd)
+
+
+def _check_regular(status: os.stat_result, path: str) -> None:
+  if not stat.S_ISREG(status.st_mode):
+    kind = kind_of(status.st_mode)
+    raise OSError(f'{errors.quoted(path)}: {kind}, expected a file')
 
 
 class _RemoteReader:
@@ -213,6 +227,11 @@ def free_bytes(folder: str) -> int | None:
   while not os.path.isdir(folder):
     folder = os.path.dirname(folder)
   return shutil.disk_usage(folder).free
+
+
+def mtime_ns(status: os.stat_result) -> int:
+  """Returns when a file was changed last, as a number of 64 bits."""
+  return max(-(1 << 63), min(status.st_mtime_ns, (1 << 63) - 1))
 
 
 def kind_of(mode: int) -> str:

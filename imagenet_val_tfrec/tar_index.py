@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from imagenet_val_tfrec import errors, storage
 
-_BLOCK = 512
-_ZEROS = bytes(_BLOCK)
+BLOCK = 512
+_ZEROS = bytes(BLOCK)
 _MAX_EXTENDED = 1 << 20  # Bytes of a pax or GNU long-name header.
 _MAX_DIGITS = 20
 _FILES = (b'0', b'\0', b'7')
@@ -82,17 +82,18 @@ def read_index(reader: storage.RandomReader, path: str) -> Iterator[Member]:
   pax_global: dict[str, str] = {}
   pax: dict[str, str] = {}
   while True:
-    block = reader.read(_BLOCK, position)
+    block = reader.read(BLOCK, position)
     if block == _ZEROS:
-      if reader.read(_BLOCK, position + _BLOCK) != _ZEROS:
+      if reader.read(BLOCK, position + BLOCK) != _ZEROS:
         raise _cut(path, position, 'its end is one zero block, not two')
       return
-    if len(block) < _BLOCK:
+    if len(block) < BLOCK:
       where = 'within a header' if block else 'before its end-of-archive blocks'
       raise _cut(path, position, f'the file ends {where}')
-    _check_sum(block, path, position)
+    if not _sums_up(block):
+      raise _damaged(path, position, 'does not match its checksum')
     kind = block[156:157]
-    data = position + _BLOCK
+    data = position + BLOCK
     if kind in _EXTENDED:
       size = _size(block, {}, path, position)
     elif kind in _WITHOUT_DATA:
@@ -114,15 +115,15 @@ def read_index(reader: storage.RandomReader, path: str) -> Iterator[Member]:
       name = known.get('path') or _name(block)
       yield Member(name, data, size, _problem(kind, name, known))
       pax = {}
-    position = data + -(-size // _BLOCK) * _BLOCK
+    position = data + -(-size // BLOCK) * BLOCK
 
 
 def _refuse_compressed(reader: storage.RandomReader, path: str) -> None:
-  start = reader.read(_BLOCK, 0)
+  start = reader.read(BLOCK, 0)
   if not start:
     raise TarError(f'{path}: an empty file, expected a tar')
   for magic, name, command in _COMPRESSED:
-    if start.startswith(magic):
+    if start.startswith(magic) and not _sums_up(start):  # It may be a name.
       raise TarError(
         f'{path}: compressed with {name}, so its images cannot be read in '
         f'place. Unpack it first: {command.format(shlex.quote(path))}'
@@ -145,14 +146,13 @@ def _damaged(path: str, position: int, how: str) -> TarError:
   )
 
 
-def _check_sum(block: bytes, path: str, position: int) -> None:
+def _sums_up(block: bytes) -> bool:
   # Adler-32's low half is 1 plus the sum of the bytes, modulo 65521: ten times
   # as fast as sum(). The field itself counts as eight spaces.
   field = block[148:156]
   total = (zlib.adler32(block) & 0xFFFF) - 1 - sum(field) + 8 * 32
   stored = _octal(field)
-  if stored is None or (stored - total) % 65521:
-    raise _damaged(path, position, 'does not match its checksum')
+  return stored is not None and (stored - total) % 65521 == 0
 
 
 def _octal(field: bytes) -> int | None:
@@ -204,9 +204,9 @@ def _after_sparse_map(
 ) -> int:
   """Returns where the data starts, behind the blocks that go on the header."""
   flag = _SPARSE_GOES_ON
-  while len(block) == _BLOCK and block[flag]:
-    block, flag = reader.read(_BLOCK, position), _BLOCK_GOES_ON
-    position += _BLOCK
+  while len(block) == BLOCK and block[flag]:
+    block, flag = reader.read(BLOCK, position), _BLOCK_GOES_ON
+    position += BLOCK
   return position
 
 

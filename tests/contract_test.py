@@ -5,12 +5,15 @@ something is made different. Either the dataset appears, with the right labels;
 or it is refused in the words of the row, and nothing is left behind.
 """
 
+import bz2
 import dataclasses
+import lzma
 import os
 import pathlib
+import signal
 import tarfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import making
@@ -27,6 +30,7 @@ FILES = {
 }
 LABELS = b'b.jpg 2\na.jpg 0\nc.jpg 1\n'
 EXPECTED = [2, 0, 1]
+BOUND = 20  # Seconds, for any row.
 DUMMY_LABELS = (making.DUMMY / 'val.txt').read_bytes()
 
 
@@ -122,18 +126,49 @@ LABEL_ROWS = [
   label_row(
     'a name twice, //', 'x/a 1\nx//a 1\n', "LABELS:2: 'x/a', as on lin"
   ),
+  label_row(
+    'a name of 4,096 bytes',
+    f'{"桜" * 1365}a 2\na.jpg 0\nc.jpg 1\n',
+    "1 labelled images are missing from IMAGES:\n  LABELS:1: '桜桜",
+  ),
+  label_row(
+    'names of 4,097 bytes',
+    f'{"x" * 4097} 2\n' * 5,
+    "5 lines cannot be read:\n  LABELS:1: a name of more than 4,096 bytes: 'x",
+  ),
+  label_row(
+    'names of ESC', b'\x1b' * 4000 + b' 1\n', 'control character in na'
+  ),
   label_row('an absolute name', '/a.jpg 1\n', "absolute name '/a.jpg', expect"),
   label_row('..', 'x/../a.jpg 1\n', """".." in name 'x/../a.jpg'"""),
   label_row('NUL', b'a.jpg 1\n\0b.jpg 1\n', r"character in name '\x00b.jpg'"),
   label_row('ESC', b'\x1b[2Ja.jpg 1\n', r"control character in name '\x1b[2Ja"),
   label_row('empty', b'', 'LABELS: an empty file, no labels; expected one "NA'),
+  label_row('bzip2', bz2.compress(LABELS), 'unpack it first: bunzip2 -k FILE'),
+  label_row('xz', lzma.compress(LABELS), 'unpack it first: unxz -k FILE'),
+  label_row('zstd', b'\x28\xb5\x2f\xfd', 'unpack it first: unzstd FILE'),
   label_row('gzip', b'\x1f\x8b\x08\0', 'LABELS: is gzip-compressed; unpack it'),
   label_row('UTF-16', LABELS.decode().encode('utf-16'), 'UTF-16 text; convert'),
   label_row(
     'UTF-16, bare', LABELS.decode().encode('utf-16-be'), 'is UTF-16 te'
   ),
+  label_row(
+    'UTF-16, bare, not Latin',
+    '桜桜.jpg 1\n'.encode('utf-16-le'),
+    'is UTF-16 te',
+  ),
   label_row('Latin-1', 'ä.jpg 1\n'.encode('latin-1'), 'byte 0 is not UTF-8 te'),
   label_row('JSON', '{"a.jpg": 1}', 'LABELS: is JSON; write it out as lines: '),
+  label_row(
+    'JSON on one line',
+    '[' + '["a.jpg", 1], ' * 9999 + ']',
+    'LABELS: is JSON; write it out as lines: ',
+  ),
+  label_row('JSON, later', '\n\n{"a.jpg": 1}', 'LABELS: is JSON; write it out'),
+  label_row(
+    'CR alone', LABELS.replace(b'\n', b'\r') * 9999, 'line ends of old Macs'
+  ),
+  label_row('no line ends', b'x' * 99_999, 'LABELS:1: a line without end'),
   label_row('swapped', '1 a.jpg\n', "columns are swapped: found '1 a.jpg'"),
   label_row(
     'devkit ids', '490\n361\n', "Bare ids, as in the ILSVRC devkit's g"
@@ -170,7 +205,8 @@ LABEL_ROWS = [
     'b.jpg 2\na.jpg 0\nc.jpg 1\nB.JPG 1\n',
     files={'B.JPG': FILES['a.jpg']},
     expected=[2, 0, 1, 1],
-    warns='1 names differ from another one only in upper and lower case',
+    warns='1 names differ from another one only in upper and lower case:\n'
+    "  LABELS:4: 'B.JPG', 'b.jpg' on line 1\n",
   ),
 ]
 
@@ -267,6 +303,20 @@ def very_large(path: pathlib.Path) -> None:
   os.truncate(path, 1 << 40)
 
 
+def link_to_a_folder_above(folder: pathlib.Path) -> None:
+  (folder / 'up').symlink_to('/')
+
+
+def link_to_a_folder_outside(folder: pathlib.Path) -> None:
+  (folder / 'b.jpg').unlink()
+  making.write_folder(folder.parent / 'outside', {'b.jpg': PLAIN})
+  (folder / 'x').symlink_to('../outside')
+
+
+def far_time(folder: pathlib.Path) -> None:
+  os.utime(folder / 'b.jpg', ns=(10**19, 10**19))
+
+
 def link_outside(path: pathlib.Path) -> None:
   outside = path.parent.parent / 'outside.jpg'
   outside.write_bytes(PLAIN)
@@ -319,6 +369,24 @@ FOLDER_ROWS = [
     warns="1 links lead out of the folder and are followed: 'b.jpg'",
   ),
   change_row(
+    'a link to a folder outside',
+    link_to_a_folder_outside,
+    warns="1 links lead out of the folder and are followed: 'x'",
+  ),
+  change_row(
+    'a link to the whole disk',
+    link_to_a_folder_above,
+    warns="IMAGES: Not looked into: 'up/', a link to a folder that holds this",
+  ),
+  change_row('a time beyond 64 bits', far_time),
+  change_row(
+    'long names',
+    lambda folder: making.write_folder(
+      folder, {f'{i}{chr(27) * 200}': b'' for i in range(9)}
+    ),
+    warns='9 images are left out, as no line of LABELS names them: ',
+  ),
+  change_row(
     'more than is labelled',
     lambda folder: making.write_folder(
       folder,
@@ -348,8 +416,19 @@ def instead(info: tarfile.TarInfo | str) -> bytes:
   return tar_with((info, PLAIN), without='b.jpg')
 
 
+def in_binary(tar: bytes) -> bytes:
+  """Returns the tar with the size of its first member as GNU's binary."""
+  header = bytearray(tar[:512])
+  size = int(header[124:135], 8)
+  header[124:136] = b'\x80' + size.to_bytes(11, 'big')
+  header[148:156] = b' ' * 8
+  header[148:156] = b'%06o\0 ' % sum(header)
+  return bytes(header) + tar[512:]
+
+
 TAR_ROWS = [
   tar_row('plain', TAR),
+  tar_row('a size in binary', in_binary(TAR)),
   tar_row(
     './ and a common folder',
     making.tar_bytes({f'./val/{name}': c for name, c in FILES.items()}),
@@ -366,6 +445,10 @@ TAR_ROWS = [
   tar_row('a few bytes', b'a.jpg', 'IMAGES: the tar is cut: the file ends wi'),
   tar_row('not a tar', PLAIN, 'IMAGES: not a tar: its first header does not'),
   tar_row('gzip', b'\x1f\x8b' + TAR, 'gzip -dc IMAGES > NEW.tar'),
+  tar_row('bzip2', bz2.compress(TAR), 'bzip2 -dc IMAGES > NEW.tar'),
+  tar_row('xz', lzma.compress(TAR), 'xz -dc IMAGES > NEW.tar'),
+  tar_row('7-zip', b"7z\xbc\xaf'\x1c" + TAR, 'Unpack it first: 7z x IMAGES'),
+  tar_row('RAR', b'Rar!\x1a\x07\0' + TAR, 'Unpack it first: unrar x IMAGES'),
   tar_row('zstd', b'\x28\xb5\x2f\xfd' + TAR, 'zstd -dc IMAGES > NEW.tar'),
   tar_row('zip', b'PK\x03\x04' + TAR, 'Unpack it first: unzip IMAGES'),
   tar_row(
@@ -391,6 +474,16 @@ TAR_ROWS = [
     "LABELS:1: 'b.jpg' is a device, expected a file",
   ),
   tar_row(
+    'FIFO',
+    instead(member('b.jpg', type=tarfile.FIFOTYPE)),
+    "LABELS:1: 'b.jpg' is a FIFO, expected a file",
+  ),
+  tar_row(
+    'GNU sparse',
+    instead(member('b.jpg', type=tarfile.GNUTYPE_SPARSE)),
+    "LABELS:1: 'b.jpg' is a sparse file, expected a file",
+  ),
+  tar_row(
     'sparse',
     instead(member('b.jpg', pax_headers={'GNU.sparse.map': '0,1'})),
     "LABELS:1: 'b.jpg' is a sparse file, expected a file",
@@ -408,12 +501,49 @@ TAR_ROWS = [
     "'../c.jpg'",
   ),
   tar_row(
+    'two in one',
+    making.tar_bytes({'a.jpg': FILES['a.jpg']}) + TAR,
+    'Not looked into: data behind its end (archives put together? Unpack all '
+    'of them: tar --ignore-zeros -xf IMAGES).',
+  ),
+  tar_row(
+    'something behind its end',
+    TAR + b'something',
+    warns='IMAGES: Not looked into: data behind its end (archives put toge',
+  ),
+  tar_row(
+    'long names',
+    tar_with(*((f'{i}{chr(27) * 99_999}', b'') for i in range(9))),
+    warns='9 images are left out, as no line of LABELS names them: ',
+  ),
+  tar_row(
+    'a name as a long label, and longer',
+    making.tar_bytes([(f'{"x" * 5000}/b.jpg', PLAIN)], tarfile.PAX_FORMAT),
+    '3 labelled images are missing from IMAGES:',
+  ),
+  tar_row(
     'more than is labelled',
     tar_with(*((f'{i}.jpg', PLAIN) for i in range(5)), ('x/._b.jpg', b'')),
     warns="5 images are left out, as no line of LABELS names them: '0.jpg', "
     "'1.jpg', '2.jpg', …; 1 files of macOS (._*) are ignored",
   ),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _bound_of_time() -> Iterator[None]:
+  """Fails what hangs: whatever the input, a row takes less than that."""
+
+  def fail(*_: object) -> None:
+    pytest.fail(f'not done within {BOUND} seconds')
+
+  before = signal.signal(signal.SIGALRM, fail)
+  signal.setitimer(signal.ITIMER_REAL, BOUND)
+  try:
+    yield
+  finally:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def params(rows: list[Row], *, as_tar: bool = False):
@@ -467,6 +597,7 @@ def test_contract(tmp_path, row, as_tar):
       assert making.labels_in(build()) == row.expected
   ours = {str(w.message) for w in caught if w.category is UserWarning}
   assert len(ours) == (1 if row.warns else 0), ours
+  assert all(len(message) < 2000 for message in ours)
   assert told(row.warns) in ''.join(ours)
 
 
@@ -503,6 +634,64 @@ def test_one_run_finds_all_offenders(tmp_path, as_tar, num_shards):
   ]
   assert lines[11] == '  … and 13 more'
   assert making.left_behind(tmp_path / 'data') == []
+
+
+def cut(path: pathlib.Path) -> None:
+  os.truncate(path, 1024)
+
+
+def swap(path: pathlib.Path) -> None:
+  """Puts another tar in the place of one, of the same size."""
+  other = path.with_suffix('.other')
+  other.write_bytes(path.read_bytes())
+  os.utime(other, ns=(10**18, 10**18))
+  other.replace(path)
+
+
+@pytest.mark.parametrize('change', [os.utime, cut, swap])
+def test_a_tar_that_changes_before_it_is_read(tmp_path, monkeypatch, change):
+  message = build_while_a_tar_changes(tmp_path, monkeypatch, change, 'open')
+  assert '3 images cannot be used in' in message
+  assert "'b.jpg': " in message
+  assert 'changed since the build began' in message
+
+
+@pytest.mark.parametrize('change', [os.utime, swap])
+def test_a_tar_that_changes_while_it_is_read(tmp_path, monkeypatch, change):
+  message = build_while_a_tar_changes(tmp_path, monkeypatch, change, 'read')
+  assert message == (f'{tmp_path}/x.tar changed while it was read; build again')
+
+
+def build_while_a_tar_changes(tmp_path, monkeypatch, change, when: str) -> str:
+  """Builds; changes the tar before it is opened to be read, or read."""
+  images = making.write_tar(tmp_path / 'x.tar', FILES)
+  (tmp_path / 'l.txt').write_bytes(LABELS)
+  write_plan = builder_lib.shards.write_plan
+  pread = os.pread
+  changed = []
+
+  def pread_changed(*args):
+    if not changed:
+      changed.append(change(images))
+    return pread(*args)
+
+  def write_changed(*args, **kwargs):
+    if when == 'open':
+      change(images)
+    else:
+      monkeypatch.setattr(os, 'pread', pread_changed)
+    return write_plan(*args, **kwargs)
+
+  monkeypatch.setattr(builder_lib.shards, 'write_plan', write_changed)
+  with pytest.raises(errors.InputError) as e:
+    making.build(
+      tmp_path / 'data',
+      image_dir=images,
+      label_file=tmp_path / 'l.txt',
+      options={'num_shards': 1},
+    )
+  assert making.left_behind(tmp_path / 'data') == []
+  return str(e.value)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,16 @@
 """What people have in one folder: images and labels of every usual shape."""
 
+import gzip
 import io
+import os
 import pathlib
 import tarfile
+import tracemalloc
 
 import pytest
 
 from imagenet_val_tfrec import discovery, errors, imagenet, join
+from imagenet_val_tfrec import labels as labels_lib
 
 DUMMY = pathlib.Path(__file__).parent.parent / 'dummy_data'
 LINES = [line.split() for line in (DUMMY / 'val.txt').open()]
@@ -182,3 +186,117 @@ def test_label_archives_that_cannot_be_read(tmp_path, name, data, message):
     put(tmp_path / name, data)
   with pytest.raises(errors.InputError, match=message):
     discovery.find_labels(str(tmp_path))
+
+
+# --- hostile archives ---
+
+LABEL_LINE = b'a.jpg 1\n'
+
+
+def header(name, size, kind=tarfile.REGTYPE):
+  member = tarfile.TarInfo(name)
+  member.size, member.type = size, kind
+  return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def member(name, data, kind=tarfile.REGTYPE):
+  return header(name, len(data), kind) + data + bytes(-len(data) % 512)
+
+
+END = bytes(1024)
+VAL_TXT = member('val.txt', LABEL_LINE) + END
+ZEROS = bytes(1 << 20)
+
+
+def archive(*parts):
+  """Returns these bytes packed, without ever holding them unpacked."""
+  out = io.BytesIO()
+  with gzip.GzipFile(fileobj=out, mode='wb', compresslevel=1) as file:
+    for part in parts:
+      file.write(part)
+  return out.getvalue()
+
+
+@pytest.mark.parametrize(
+  'content',
+  [
+    archive(VAL_TXT),
+    VAL_TXT,  # As browsers leave it that unpack what they download.
+    archive(member('.//data/val.txt', LABEL_LINE), END),
+    archive(member('readme', b'', tarfile.SYMTYPE), VAL_TXT),
+    archive(header('big', 100 << 20), *[ZEROS] * 100, VAL_TXT),
+    archive(*[member('././@LongLink', b'val.txt', b'L')] * 2000, VAL_TXT),
+    gzip.compress(VAL_TXT[:700]) + gzip.compress(VAL_TXT[700:]),
+  ],
+  ids=['plain', 'unpacked', 'folder', 'link', 'large', 'long', 'parts'],
+)
+def test_caffes_archive_in_many_shapes(tmp_path, content):
+  path = tmp_path / 'x.tar.gz'
+  path.write_bytes(content)
+  found = discovery.read_labels(str(path))
+  assert (found.path, found.names) == (f'{path}/val.txt', ['a.jpg'])
+
+
+@pytest.mark.parametrize(
+  ('content', 'message'),
+  [
+    (b'', 'the archive is damaged: an empty file, expected a tar'),
+    (gzip.compress(LABEL_LINE), 'the archive is damaged: the tar is cut: the'),
+    (archive(VAL_TXT)[:-9], 'the archive is damaged: '),
+    (archive(VAL_TXT)[:-4] + b'\7\0\0\0', 'the archive is damaged: Incorrect'),
+    (archive(VAL_TXT[:515]), 'file ends before its end-of-archive blocks'),
+    (archive(VAL_TXT[:-512]), 'its end is one zero block, not two'),
+    (archive(member('b', b'')), 'the file ends before its end-of-archive bl'),
+    (archive(b'?' + VAL_TXT[1:]), 'damaged: not a tar: its first header does'),
+    (archive(member('val.txt', b'', b'2'), END), 'val.txt is a symbolic link'),
+    (
+      archive(member('x', b'22 GNU.sparse.map=x,y\n', b'x'), VAL_TXT),
+      'val.txt is a sparse file, expected a file of 1.6 MB',
+    ),
+    (
+      archive(member('x', b'11 size=-9\n', b'x'), VAL_TXT),
+      'the archive is damaged: not a tar: its first header is followed by a s',
+    ),
+    (
+      archive(header('x', 400 << 20, b'x'), *[ZEROS] * 400, VAL_TXT),
+      'a member promises 419,430,400 bytes of data',
+    ),
+    (
+      archive(header('x', 200 << 20, b'x'), *[ZEROS] * 200, VAL_TXT),
+      'claims 209,715,200 bytes of names',
+    ),
+    (
+      archive(*[header('b', 64 << 20), *[ZEROS] * 64] * 8, VAL_TXT),
+      'a member promises 67,108,864 bytes of data',
+    ),
+    (
+      archive(header('val.txt', 200 << 20), *[ZEROS] * 200, END),
+      'its val.txt is a file of 209,715,200 bytes, expected a file of 1.6 MB',
+    ),
+    (archive(*[member('b', b'')] * 9999, END), 'there is no val.txt in it'),
+    (archive(member('val.txt', b'x\n'), END), 'x.tar.gz/val.txt:1: no label'),
+  ],
+  ids=lambda value: value[:40] if isinstance(value, str) else '',
+)
+def test_hostile_archives(tmp_path, content, message):
+  path = tmp_path / 'x.tar.gz'
+  path.write_bytes(content)
+  tracemalloc.start()
+  try:
+    with pytest.raises(labels_lib.LabelError) as e:
+      discovery.read_labels(str(path))
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  assert message in str(e.value)
+  assert str(path) in str(e.value)
+  assert len(str(e.value)) < 500
+  assert peak < 20_000_000
+
+
+def test_an_archive_that_is_much_too_large(tmp_path):
+  path = tmp_path / 'x.tar.gz'
+  path.touch()
+  os.truncate(path, 1 << 40)
+  with pytest.raises(labels_lib.LabelError, match='an archive of 1,099,511,62'):
+    discovery.read_labels(str(path))

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import strategies as st
 from making import member
 
-from imagenet_val_tfrec import join, labels, sources
+from imagenet_val_tfrec import join, labels, matching, sources
 
 
 def label_file(*names: str) -> labels.Labels:
@@ -175,6 +175,19 @@ def test_any_names_and_paths(names, paths):
 
 
 @hypothesis.settings(max_examples=500)
+@hypothesis.given(
+  names=st.lists(NAME, min_size=1, max_size=6, unique=True),
+  paths=st.lists(PATH, max_size=10),
+  few=st.integers(0, 3),
+)
+def test_any_names_below_many_folders(names, paths, few):
+  """As above, where they are looked up as those below many folders are."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(matching, '_FEW', few)
+    check_against_the_docstring(names, paths)
+
+
+@hypothesis.settings(max_examples=500)
 @hypothesis.given(st.data())
 def test_paths_that_are_nearly_in_order(data):
   """Aims at the fast path: flat names, in order but for a few."""
@@ -278,8 +291,54 @@ def test_what_is_nearer_counts_whatever_else_is_there(tmp_path):
 def test_a_path_of_many_folders_takes_no_time():
   paths = ['a/' * 200_000 + 'x.jpg', 'b/x.jpg']
   start = time.process_time()
-  assert found_at(paths, 'b/x.jpg') == ['b/x.jpg']
+  with pytest.warns(UserWarning, match='1 images are left out') as found:
+    assert found_at(paths, 'b/x.jpg') == ['b/x.jpg']
   assert time.process_time() - start < 2
+  assert len(str(found[0].message)) < 300
+
+
+@pytest.mark.parametrize(
+  'names',
+  [
+    ['a/' * 2040 + 'x'],
+    ['b/' + 'a/' * 2040 + 'x'],
+    ['b/' + 'a/' * i + 'x' for i in range(1, 2040, 4)],
+    ['a/' * i + 'x' for i in range(1, 2040, 4)],
+  ],
+)
+def test_labels_below_many_folders_take_no_time(names):
+  paths = ['a/' * 2040 + 'x', 'c/' * 2040 + 'x'] * 200  # 1.6 MB.
+  found = label_file(*names)
+  start = time.process_time()
+  with pytest.raises(join.JoinError) as e:
+    join.locate(found, Listed(paths))
+  assert time.process_time() - start < 2  # A slice for each took 8.
+  assert len(str(e.value)) < 3000
+
+
+def test_what_is_too_long_is_never_matched():
+  with pytest.raises(join.JoinError, match='1 labelled images are missing'):
+    found_at(['x/' * 2048 + 'a.jpg'], 'a.jpg')
+  with pytest.warns(UserWarning, match='1 images are left out') as found:
+    assert found_at(['a.jpg', 'x' * 4097], 'a.jpg') == ['a.jpg']
+  assert len(str(found[0].message)) < 300
+
+
+def test_names_of_any_length_do_not_fill_a_terminal(tmp_path):
+  names = {f'{i}' + '\x1b' * 200_000: b'' for i in range(4)}
+  tar = making.write_tar(
+    tmp_path / 'x.tar', {'a.jpg': b'', **names}, format=tarfile.PAX_FORMAT
+  )
+  with pytest.warns(UserWarning, match='4 images are left out') as found:
+    join.locate(label_file('a.jpg'), sources.open_source(str(tar)))
+  assert len(str(found[0].message)) < 600
+  with pytest.raises(join.JoinError) as e:
+    join.locate(label_file('b.jpg'), sources.open_source(str(tar)))
+  assert len(str(e.value)) < 600
+  long = 'x' * 4000
+  with pytest.raises(join.JoinError) as e:
+    join.locate(label_file(long), Listed([f'p/{long}', f'q/{long}']))
+  assert len(str(e.value)) < 600
 
 
 def make_fifo(path):

@@ -1,11 +1,16 @@
 """Label files: what is read, what is refused, and in what words."""
 
+import bz2
+import errno
 import io
+import lzma
+import random
+import tracemalloc
 import warnings
 
 import pytest
 
-from imagenet_val_tfrec import labels
+from imagenet_val_tfrec import labels, storage
 
 
 def parse(content: bytes) -> labels.Labels:
@@ -51,6 +56,10 @@ def test_lines_are_those_of_the_file():
     '-n',
     'a\\b.jpg',
     '#1.jpg',
+    'BZh9.jpg',
+    'Rar!.jpg',
+    '{',
+    'n/' * 2047 + 'aa',  # 4,096 bytes.
   ],
 )
 def test_names_are_kept(name):
@@ -102,6 +111,12 @@ LARGEST = 2**31 - 1
     ('a\u009b.jpg 1'.encode(), r"control character in name 'a\x9b.jpg'"),
     (b'a\x7f.jpg 1', r"control character in name 'a\x7f.jpg'"),
     (b'a\xff.jpg 1', 'l.txt:1: byte 1 is not UTF-8 text'),
+    (b'a' * 4097 + b' 1', 'a name of more than 4,096 bytes: '),
+    ('桜'.encode() * 1366 + b' 1', 'a name of more than 4,096 bytes: '),
+    (b'./' * 2048 + b'a 1', 'a name of more than 4,096 bytes: '),
+    (b'/' + b'a' * 3000 + b' 1', "absolute name '/aaa"),
+    (b'../' + b'\x1b' * 3000 + b' 1', 'control character in name '),
+    (b'a' * 4000 + b' b', 'expected digits 0-9 only'),
     (b'a.jpg 1\rb.jpg 2\r', "a line end of old Macs (run: tr '\\r' '\\n')"),
   ],
 )
@@ -120,14 +135,37 @@ def test_bad_lines(line, complaint):
     (b'', 'l.txt: an empty file, no labels'),
     (b'\n \r\n\t\n', 'l.txt: an empty file, no labels'),
     (b'\x1f\x8b\x08\0 rest', 'l.txt: is gzip-compressed; unpack it first'),
+    (bz2.compress(b'a 1\n'), 'l.txt: is bzip2-compressed; unpack it first: bu'),
+    (bz2.compress(b'a 1\n', 1), 'l.txt: is bzip2-compressed; unpack it first'),
+    (lzma.compress(b'a 1\n'), 'l.txt: is xz-compressed; unpack it first: unxz'),
+    (b'\x28\xb5\x2f\xfd rest', 'l.txt: is zstd-compressed; unpack it first: u'),
+    (b"7z\xbc\xaf'\x1crest", 'l.txt: is a 7-zip archive; unpack it first: 7z'),
+    (b'Rar!\x1a\x07rest', 'l.txt: is a RAR archive; unpack it first: unrar x'),
     (b'PK\x03\x04rest', 'l.txt: is a zip archive; unpack it first: unzip'),
     ('a.jpg 3\n'.encode('utf-16'), 'l.txt: is UTF-16 text; convert it: iconv'),
     ('a.jpg 3\n'.encode('utf-16-le'), 'l.txt: is UTF-16 text; convert it'),
     ('a.jpg 3\n'.encode('utf-16-be'), 'l.txt: is UTF-16 text; convert it'),
+    ('花/桜.jpg 3\n'.encode('utf-16-le'), 'l.txt: is UTF-16 text; convert it'),
+    ('花/桜.jpg 3\n'.encode('utf-16-be'), 'l.txt: is UTF-16 text; convert it'),
+    ('桜桜\t12\r\n'.encode('utf-16-le'), 'l.txt: is UTF-16 text; convert it'),
+    ('桜桜\t12\r\n'.encode('utf-16-be'), 'l.txt: is UTF-16 text; convert it'),
+    ('上.jpg 3\n'.encode('utf-16-le'), 'l.txt: is UTF-16 text; convert it'),
+    ('桜上.jpg 3\n'.encode('utf-16-le'), 'l.txt: is UTF-16 text; convert it'),
+    ('桜 3'.encode('utf-16-be'), 'l.txt: is UTF-16 text; convert it: iconv'),
+    ('a.jpg 3\n'.encode('utf-32'), 'l.txt: is UTF-32 text; convert it: iconv'),
     (b'{"a.jpg": 3,\n"b.jpg": 0}', 'l.txt: is JSON; write it out as lines'),
     (b'{"a.jpg":3}', 'l.txt: is JSON; write it out as lines'),
     (b'[\n["a.jpg", 3]\n]\n', 'l.txt: is JSON; write it out as lines'),
     (b'\xef\xbb\xbf[["a.jpg", 3]]', 'l.txt: is JSON; write it out as lines'),
+    (b'{' + b'"a.jpg": 3, ' * 9999 + b'}', 'l.txt: is JSON; write it out as'),
+    (b'[' + b'["a.jpg",3],' * 9999 + b']', 'l.txt: is JSON; write it out as'),
+    (b'\n \r\n  {"a.jpg": 3}', 'l.txt: is JSON; write it out as lines'),
+    (b'\n' + b'{' + b'"a.jpg": 3, ' * 9999, 'l.txt: is JSON; write it out as'),
+    (b'a.jpg 3\rb.jpg 1\r', 'l.txt: has the line ends of old Macs (run: tr '),
+    (
+      b'a.jpg 3\r' * 9999,
+      r"l.txt: has the line ends of old Macs (run: tr '\r'",
+    ),
     (b'\xff\xd8\xff\xe0rest', 'l.txt: is a JPEG image, not a label file'),
     (b'\x89PNG\r\n\x1a\nrest', 'l.txt: is a PNG image, not a label file'),
     (b'a.jpg\0\0\0\0 3\n', 'l.txt: is not text, so not a label file'),
@@ -167,11 +205,72 @@ def test_names_that_stand_twice(second):
 
 
 def test_names_that_differ_in_case_give_a_warning():
-  with pytest.warns(UserWarning, match='1 names differ from another one only'):
-    parse(b'a.jpg 1\nb.jpg 1\nA.jpg 2\n')
+  with pytest.warns(UserWarning, match='differ from another one') as found:
+    parse(b'\na.jpg 1\nb.jpg 1\nA.jpg 2\n')
+  assert [str(w.message) for w in found] == [
+    '1 names differ from another one only in upper and lower case:\n'
+    "  l.txt:4: 'A.jpg', 'a.jpg' on line 2\n"
+    'On a disk that does not tell these apart they are one file.'
+  ]
+  many = ''.join(f'{x}{i} 1\n' for x in 'aA' for i in range(500))
+  with pytest.warns(UserWarning, match='500 names differ from') as found:
+    parse(many.encode())
+  lines = str(found[0].message).splitlines()
+  assert lines[10] == "  l.txt:510: 'A9', 'a9' on line 10"
+  assert lines[11] == '  … and 490 more'
   with warnings.catch_warnings():
     warnings.simplefilter('error')
     parse(b'a.jpg 1\nB.jpg 2\nc.jpg 2\nb.png 1\n')
+
+
+def test_every_name_that_stands_again_is_found():
+  """As a dict of all names would find it."""
+  rng = random.Random(0)
+  for size in (2, 5, 300):
+    names = [rng.choice('abcdefgh') * rng.randint(1, 40) for _ in range(size)]
+    first = {}
+    expected = [
+      f"  l.txt:{i}: '{name}', as on line {first[name]}"
+      for i, name in enumerate(names, 1)
+      if first.setdefault(name, i) != i
+    ]
+    if not expected:
+      continue
+    with pytest.raises(labels.LabelError) as e:
+      parse('\n'.join(f'{name} 1' for name in names).encode())
+    lines = str(e.value).splitlines()
+    assert lines[0] == f'{len(expected)} names stand twice:'
+    assert lines[1 : 1 + min(10, len(expected))] == expected[:10]
+
+
+def test_a_line_of_an_unsorted_file_costs_little_more_than_its_name():
+  number = 100_000
+  content = ''.join(f'{i * 7919 % number:05d} 1\n' for i in range(number))
+  parse(b'b 1\na 1\n')  # NumPy is there from now on.
+  tracemalloc.start()
+  try:
+    parse(content.encode())
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  # A name of five letters takes 54 bytes, its place in the lists 16.
+  assert peak < number * 130
+
+
+def test_long_names_are_shortened_in_messages():
+  content = b''.join(b'%d' % i + b'\x1b' * 4000 + b' 1\n' for i in range(20))
+  with pytest.raises(labels.LabelError) as e:
+    parse(content)
+  message = str(e.value)
+  assert '…' in message
+  assert len(message) < 2000
+  twice = b'a' * 4000 + b' 1\n'
+  with pytest.raises(labels.LabelError) as e:
+    parse(twice * 20)
+  assert len(str(e.value)) < 2000
+  with pytest.raises(labels.LabelError) as e:
+    parse(twice).check_range(1)
+  assert len(str(e.value)) < 300
 
 
 def test_labels_must_be_below_the_number_of_classes():
@@ -211,6 +310,16 @@ def test_what_is_not_a_file_is_not_read(tmp_path):
     labels.read_labels(str(tmp_path / 'none.txt'))
   with pytest.raises(OSError, match='a folder, expected a file'):
     labels.read_labels(str(tmp_path))
+
+
+def test_a_disk_that_fails_is_told_with_the_path(monkeypatch):
+  class Failing(io.BytesIO):
+    def readline(self, size=-1):
+      raise OSError(errno.EIO, 'Input/output error')
+
+  monkeypatch.setattr(storage, 'open_file', lambda path: Failing())
+  with pytest.raises(OSError, match=r"Input/output error: 'l\.txt'"):
+    labels.read_labels('l.txt')
 
 
 # --- Kaggle ---

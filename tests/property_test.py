@@ -16,7 +16,14 @@ import tensorflow as tf
 from google.protobuf import message
 from hypothesis import strategies as st
 
-from imagenet_val_tfrec import jpeg, labels, names, records, tar_index
+from imagenet_val_tfrec import (
+  frames,
+  jpeg,
+  labels,
+  names,
+  records,
+  tar_index,
+)
 
 SECOND = datetime.timedelta(seconds=1)
 given = hypothesis.given
@@ -331,6 +338,64 @@ def test_frame_headers(header):
     check_message(e)
   else:
     assert records.frame_header(length) == header[:12]
+
+
+FRAME_BYTES = st.builds(
+  lambda header, payload, footer: header + payload + footer,
+  st.one_of(
+    st.integers(0, 40).map(records.frame_header),
+    st.sampled_from([2**32 - 1, 2**32, 2**63, 2**64 - 1]).map(
+      records.frame_header
+    ),
+    st.binary(min_size=12, max_size=12),
+  ),
+  st.binary(max_size=40),
+  st.one_of(st.just(bytes(4)), st.binary(max_size=5)),
+)
+FILE_OF_FRAMES = st.one_of(
+  st.binary(max_size=200),
+  st.lists(FRAME_BYTES, max_size=9).map(b''.join),
+  st.lists(RECORD, max_size=4).map(
+    lambda found: b''.join(b''.join(records.serialise(r)) for r in found)
+  ),
+  damaged(
+    st.lists(RECORD, max_size=4).map(
+      lambda found: b''.join(b''.join(records.serialise(r)) for r in found)
+    )
+  ),
+  # Headers at every place, of records that do not fit or are tiny.
+  st.builds(
+    lambda length, number: records.frame_header(length) * number,
+    st.sampled_from([0, 1, 11, 12, 500, 2**31]),
+    st.integers(1, 3000),
+  ),
+)
+
+
+@some
+@given(content=FILE_OF_FRAMES)
+def test_frames_and_damages_tile_the_file(content):
+  position = 0
+  for part in frames.walk(InMemory(content)):
+    assert part.offset == position
+    if isinstance(part, frames.Frame):
+      header = content[position : position + 12]
+      assert header == records.frame_header(part.length)
+      position += part.length + 16
+    else:
+      assert part.size > 0
+      check_message(ValueError(part.what))
+      position += part.size
+  assert position == len(content)
+
+
+@some
+@given(found=st.lists(RECORD, max_size=6), junk=st.binary(max_size=30))
+def test_frames_behind_junk_are_found(found, junk):
+  content = [b''.join(records.serialise(record)) for record in found]
+  walked = list(frames.walk(InMemory(junk + b''.join(content))))
+  lengths = [p.length for p in walked if isinstance(p, frames.Frame)]
+  assert lengths[len(lengths) - len(found) :] == [len(c) - 16 for c in content]
 
 
 # --- memory ---

@@ -1,13 +1,16 @@
 """Image sources: what they list, what they read, and what they notice."""
 
+import errno
 import os
 import pickle
+import shutil
+import time
 import warnings
 
 import making
 import pytest
 
-from imagenet_val_tfrec import sources, tar_index
+from imagenet_val_tfrec import join, labels, sources, storage, tar_index
 
 FILES = {'a.jpg': b'abc', 'x/b.jpg': b'defg', 'x/y/c.jpg': b''}
 
@@ -97,6 +100,195 @@ def test_a_folder_is_walked_once(tmp_path):
     warnings.simplefilter('error')
     paths = [e.path for e in sources.open_source(str(tmp_path)).entries()]
   assert paths == ['x/a']
+
+
+def test_the_warning_comes_before_a_folder_outside_is_walked(tmp_path):
+  making.write_folder(tmp_path / 'outside', {'o1': b'1', 'x/o2': b''})
+  root = making.write_folder(tmp_path / 'root', {'in': b'333'})
+  for name in 'abcde':
+    (root / name).symlink_to('../outside')
+  entries = sources.open_source(str(root)).entries()
+  assert next(entries).path == 'in'
+  with pytest.warns(UserWarning, match='lead out') as found:
+    assert next(entries).path.endswith('/o1')
+  assert [entry.path[1:] for entry in entries] == ['/x/o2']
+  (message,) = [str(w.message) for w in found]
+  assert message.startswith(f'{root}: 5 links lead out of the folder and are')
+
+
+def test_a_link_to_all_of_the_disk_is_not_followed(tmp_path):
+  root = making.write_folder(tmp_path / 'x' / 'root', {'a': b'', 'b/c': b''})
+  (root / 'slash').symlink_to('/')
+  (root / 'b' / 'up').symlink_to(tmp_path)
+  (root / 'same').symlink_to('.')
+  start = time.monotonic()
+  found = {e.path: e.problem for e in sources.open_source(str(root)).entries()}
+  assert time.monotonic() - start < 5
+  assert found == {
+    'a': '',
+    'b/c': '',
+    'slash/': 'a link to a folder that holds this one',
+    'b/up/': 'a link to a folder that holds this one',
+  }
+
+
+# --- folders that cannot be walked ---
+
+
+def forbid(monkeypatch, folder: str) -> None:
+  """Lets nobody list that folder, not even root."""
+  scandir = os.scandir
+
+  def refuse(path):
+    if os.path.basename(os.path.normpath(path)) == folder:
+      raise PermissionError(errno.EACCES, 'Permission denied', path)
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', refuse)
+
+
+def locate(root, name: str) -> join.Examples:
+  found = labels.Labels(
+    path='l.txt', names=[name], labels=[0], lines=[1], sha256=''
+  )
+  return join.locate(found, sources.open_source(str(root)))
+
+
+def test_a_folder_that_may_not_be_read_does_not_end_the_walk(
+  tmp_path, monkeypatch
+):
+  making.write_folder(tmp_path, {**FILES, 'lost+found/d.jpg': b''})
+  forbid(monkeypatch, 'lost+found')
+  entries = list(sources.open_source(str(tmp_path)).entries())
+  assert {e.path: e.problem for e in entries} == {
+    **dict.fromkeys(FILES, ''),
+    'lost+found/': 'an unreadable folder (Permission denied)',
+  }
+  with pytest.warns(UserWarning, match='2 images are left out') as found:
+    locate(tmp_path, 'a.jpg')
+  closed = (
+    "Not looked into: 'lost+found/', an unreadable folder (Permission denied)"
+  )
+  assert str(found[0].message).endswith(f'; {closed}')
+  with pytest.raises(join.JoinError) as e:
+    locate(tmp_path, 'd.jpg')
+  assert str(e.value).endswith(f' {closed}.')
+  with pytest.raises(join.JoinError, match='are missing'):
+    locate(tmp_path, 'lost+found')
+
+
+def test_a_folder_that_vanishes_does_not_end_the_walk(tmp_path):
+  making.write_folder(tmp_path, FILES)
+  entries = sources.open_source(str(tmp_path)).entries()
+  assert next(entries).path == 'a.jpg'
+  shutil.rmtree(tmp_path / 'x')
+  (entry,) = entries
+  assert entry.path == 'x/'
+  assert entry.problem == 'an unreadable folder (No such file or directory)'
+
+
+def test_many_folders_that_may_not_be_read_are_one_short_line(tmp_path):
+  for i in range(50):
+    (tmp_path / f'{i}{"x" * 200}').mkdir()
+    (tmp_path / f'{i}{"x" * 200}' / 'up').symlink_to('/')
+  with pytest.raises(join.JoinError) as e:
+    locate(tmp_path, 'd.jpg')
+  assert len(str(e.value)) < 1000
+  assert '; ….' in str(e.value)
+
+
+def test_the_folder_itself_must_be_readable(tmp_path, monkeypatch):
+  making.write_folder(tmp_path / 'root', FILES)
+  forbid(monkeypatch, 'root')
+  with pytest.raises(PermissionError):
+    list(sources.open_source(str(tmp_path / 'root')).entries())
+
+
+def test_data_behind_the_end_of_a_tar(tmp_path):
+  tar = tmp_path / 'my x.tar'
+  tar.write_bytes(
+    making.tar_bytes({'a.jpg': b'1'}) + making.tar_bytes({'b.jpg': b'2'})
+  )
+  hint = (
+    'Not looked into: data behind its end (archives put together? Unpack all '
+    f"of them: tar --ignore-zeros -xf '{tar}')"
+  )
+  with pytest.raises(join.JoinError) as e:
+    locate(tar, 'b.jpg')
+  assert str(e.value).endswith(
+    f"\nIts images without a label: 'a.jpg'. {hint}."
+  )
+  with pytest.warns(UserWarning, match='Not looked into') as found:
+    locate(tar, 'a.jpg')
+  assert [str(w.message) for w in found] == [f'{tar}: {hint}']
+  tar.write_bytes(making.tar_bytes({'a.jpg': b'1'}) + bytes(1 << 21))
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    locate(tar, 'a.jpg')
+
+
+# --- times and devices ---
+
+
+@pytest.mark.parametrize('seconds', [10**10, -(10**10)])
+def test_times_beyond_64_bits_are_cut(tmp_path, seconds, monkeypatch):
+  making.write_folder(tmp_path, {'a.jpg': b'abc'})
+  stat = os.stat
+  os.utime(tmp_path / 'a.jpg', ns=(seconds * 10**9,) * 2)
+  if abs(stat(tmp_path / 'a.jpg').st_mtime_ns) < 2**63:
+    pytest.skip('this file system knows no such times')
+  examples = locate(tmp_path, 'a.jpg')
+  assert list(examples.mtimes) == [2**63 - 1 if seconds > 0 else -(2**63)]
+  assert read(sources.open_source(str(tmp_path))) == {'a.jpg': b'abc'}
+
+
+def test_a_device_is_not_opened(tmp_path, monkeypatch):
+  os.mkfifo(tmp_path / 'fifo')
+  opened = []
+  monkeypatch.setattr(os, 'open', lambda *args: opened.append(args))
+  for path in ('/dev/null', str(tmp_path / 'fifo'), str(tmp_path)):
+    with pytest.raises(OSError, match='expected a file'):
+      storage.open_file(path)
+  assert opened == []
+
+
+def test_what_becomes_a_fifo_meanwhile_is_not_read(tmp_path, monkeypatch):
+  os.mkfifo(tmp_path / 'fifo')
+  (tmp_path / 'file').touch()
+  status = os.stat(tmp_path / 'file')
+  with monkeypatch.context() as patch:
+    patch.setattr(os, 'stat', lambda path: status)
+    with (
+      pytest.raises(OSError, match='a FIFO, expected a file'),
+      storage.open_random(str(tmp_path / 'fifo')),
+    ):
+      pass
+
+
+def test_names_in_errors_of_the_system_are_quoted(tmp_path):
+  name = 'a\x1b[2J.jpg'
+  making.write_folder(tmp_path, {name: b'abc'})
+  source = sources.open_source(str(tmp_path))
+  entry = next(iter(source.entries()))
+  (tmp_path / name).unlink()
+  os.mkfifo(tmp_path / name)
+  with source.open() as reader, pytest.raises(sources.SourceError) as e:
+    reader.read(entry)
+  assert str(e.value).isprintable()
+
+
+def test_a_disk_that_fails_is_told_with_the_path(tmp_path, monkeypatch):
+  tar = making.write_tar(tmp_path / 'x.tar', FILES)
+
+  def fail(*_):
+    raise OSError(errno.EIO, 'Input/output error')
+
+  with storage.open_random(str(tar)) as reader:
+    monkeypatch.setattr(os, 'pread', fail)
+    with pytest.raises(OSError, match='Input/output error') as e:
+      reader.read(9, 0)
+  assert e.value.filename == str(tar)
+  assert e.value.errno == errno.EIO
 
 
 def test_names_that_are_not_utf_8_do_no_harm(tmp_path):

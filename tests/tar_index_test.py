@@ -278,6 +278,12 @@ def test_damage_is_named(tmp_path, content, complaint):
   assert len(str(e.value)) < 250
 
 
+@pytest.mark.parametrize('name', ['BZh9.jpg', 'Rar!.jpg'])
+def test_a_name_that_begins_like_another_format(tmp_path, name):
+  (found,) = index_of(making.tar_bytes({name: b'a'}), tmp_path)
+  assert found.name == name
+
+
 def test_the_unpack_command_is_fit_for_the_shell(tmp_path):
   path = tmp_path / "my 'best' images.tar"
   path.write_bytes(b'\x1f\x8b')
