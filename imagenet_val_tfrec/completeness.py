@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-from imagenet_val_tfrec import checking, counting, inventory, storage
+from imagenet_val_tfrec import checking, counting, errors, inventory, storage
 from imagenet_val_tfrec import labels as labels_lib
 
 _FIRST_FEW = 10  # Wrong labels, where most are: then it is the file.
@@ -96,7 +96,7 @@ def check_labels(
       yield checking.Finding(
         path,
         f'label {label}, expected {labels.labels[at]} as in '
-        f'{labels.where(at)} ({labels.names[at]!r})',
+        f'{labels.where(at)} ({errors.quoted(labels.names[at])})',
         number,
         content.offsets[number],
       )

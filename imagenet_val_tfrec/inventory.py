@@ -117,7 +117,7 @@ def _of_dataset(folder: str) -> Inventory:
     num_classes=num_classes,
     problems=[
       *(
-        f'{name!r} is no file of this dataset'
+        f'{errors.quoted(name)} is no file of this dataset'
         for name in storage.names_in(folder)
         if '.tfrecord' in name and os.path.join(folder, name) not in expected
       ),

@@ -12,7 +12,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 
-from imagenet_val_tfrec import join, jpeg, records, sources
+from imagenet_val_tfrec import errors, join, jpeg, records, sources
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,8 @@ class Shard:
 
   def where(self, index: int) -> str:
     """Returns how a message names the image at `index`."""
-    return f'{self.label_file}:{self.lines[index]}: {self.paths[index]!r}'
+    name = errors.quoted(self.paths[index])
+    return f'{self.label_file}:{self.lines[index]}: {name}'
 
   def digest(self) -> str:
     """Returns what tells this shard from any other, as hex digits."""

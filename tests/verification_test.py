@@ -324,7 +324,7 @@ def test_files_that_are_none(raw):
   (raw / 'data_1.tfrecord').mkdir()
   cut(raw / 'data_3.tfrecord', 0)
   assert told(raw) == [
-    f'data_1.tfrecord: the file cannot be read: {raw}/data_1.tfrecord: a '
+    f"data_1.tfrecord: the file cannot be read: '{raw}/data_1.tfrecord': a "
     'folder, expected a file',
     'data_3.tfrecord: an empty file, expected records',
   ]
