@@ -5,6 +5,7 @@ The work is done by `dying.py`, which see.
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -120,11 +121,61 @@ def test_of_large_images_one_is_in_memory(tmp_path):
   assert int(lines[-1]) < 100_000  # Kilobytes.
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
-def test_a_folder_that_may_not_be_written(tmp_path):
-  (tmp_path / 'data').mkdir(mode=0o555)
-  with pytest.raises(PermissionError, match=f'{tmp_path}/data'):
-    build_below(tmp_path, tmp_path / 'data')
+def as_nobody_special(*command) -> list[str]:
+  """Returns the command without root's right to write everywhere."""
+  if os.geteuid():
+    return list(command)
+  if not shutil.which('setpriv'):
+    pytest.skip('root may write everywhere, and there is no setpriv')
+  less = '-dac_override,-dac_read_search'
+  return ['setpriv', f'--bounding-set={less}', f'--inh-caps={less}', *command]
+
+
+@pytest.mark.parametrize('forbidden', ['data_dir', 'dataset', 'images'])
+def test_a_folder_that_is_forbidden(tmp_path, forbidden):
+  """Of the dataset: one that is there stays, and can still be used."""
+  data_dir = tmp_path / 'data'
+  images = making.write_folder(tmp_path / 'images', making.many(3))
+  label_file = tmp_path / 'labels.txt'
+  label_file.write_text(making.label_text(making.many(3)))
+  data_dir.mkdir()
+  if forbidden == 'dataset':
+    making.build(data_dir, image_dir=images, label_file=label_file)
+  paths = [images] if forbidden == 'images' else [data_dir]
+  if forbidden == 'dataset':
+    paths += [path for path in data_dir.rglob('*') if path.is_dir()]
+  before = making.left_behind(data_dir)
+  for path in paths:
+    path.chmod(0o000 if forbidden == 'images' else 0o555)
+  script = (
+    'import pathlib, sys, making\n'
+    'from imagenet_val_tfrec import command_line\n'
+    'def work():\n'
+    '  data_dir, images, labels = sys.argv[1:]\n'
+    '  built = making.build(data_dir, image_dir=images, label_file=labels)\n'
+    '  print(built.info.splits["validation"].num_examples)\n'
+    '  return 0\n'
+    'sys.exit(command_line.exit_code(work))\n'
+  )
+  places = [str(data_dir), str(images), str(label_file)]
+  run = subprocess.run(
+    as_nobody_special(sys.executable, '-c', script, *places),
+    check=False,
+    capture_output=True,
+    text=True,
+    env={**os.environ, 'PYTHONPATH': f'{making.ROOT}:{making.ROOT}/tests'},
+  )
+  for path in paths:
+    path.chmod(0o755)
+  assert making.left_behind(data_dir) == before
+  if forbidden == 'dataset':
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == '3'
+    return
+  assert run.returncode == 1
+  assert 'Permission denied' in run.stderr
+  assert str(paths[0]) in run.stderr
+  assert 'Traceback' not in run.stderr
 
 
 def test_a_data_dir_that_cannot_be(tmp_path):

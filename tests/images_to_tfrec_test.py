@@ -174,6 +174,17 @@ def test_the_defaults_are_the_old_ones(tmp_path, monkeypatch, capsys):
   ]
 
 
+def test_any_number_of_workers_writes_the_same(tmp_path, capsys):
+  found = []
+  for workers in ('1', '5'):
+    out = tmp_path / workers
+    assert convert(out, '-s', '2', '--workers', workers) == 0
+    found.append({p.name: p.read_bytes() for p in out.iterdir()})
+  assert found[0] == found[1]
+  assert len(found[0]) == 4
+  assert '8/8' in capsys.readouterr().err  # The bar, at its end.
+
+
 def test_the_function_takes_what_it_took(tmp_path):
   arguments = [str(DUMMY / 'val_images'), 3, 'val', str(DUMMY / 'val.txt')]
   paths = images_to_tfrec.make_tfrec(*arguments, str(tmp_path), 4)
@@ -196,6 +207,11 @@ def test_num_images_and_base(tmp_path):
     (('-s', '0'), 'img_shard is 0, expected 1 or more'),
     (('-n', '-1'), 'num_images is -1, expected 0 or more'),
     (('--workers', '-1'), 'workers is -1, expected 0 or more'),
+    (('--workers', '5000'), 'workers is 5,000, expected 0 to 1,000'),
+    (
+      ('--beam_pipeline_options', 'runner=Nope'),
+      "beam_pipeline_options is 'runner=Nope': ",
+    ),
     (('-tfb', 'a/b'), "tfrec_base is 'a/b'"),
   ],
 )

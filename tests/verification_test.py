@@ -649,6 +649,18 @@ def test_the_tool_in_one_line(originals, capsys):
   )
 
 
+def test_the_tool_from_the_shell(raw):
+  command = [sys.executable, '-m', 'imagenet_val_tfrec', 'verify', str(raw)]
+  options = {'cwd': making.ROOT, 'capture_output': True, 'text': True}
+  run = subprocess.run(command, check=False, **options)
+  assert run.returncode == 0
+  assert 'Verifying' in run.stderr
+  flip(raw / 'data_1.tfrecord', -1)
+  run = subprocess.run(command, check=False, **options)
+  assert run.returncode == 1
+  assert 'data_1.tfrecord: record 1 at byte' in run.stdout
+
+
 def test_the_tool_names_what_is_wrong(raw, capsys):
   flip(raw / 'data_1.tfrecord', -1)
   (raw / 'data_2.tfrecord').unlink()
