@@ -1,10 +1,11 @@
 """What rows of `read.py` do, each in a process of its own.
 
-  python benchmarks/_readers.py READER DATA_DIR IMAGES BATCH_SIZE FOLDER
+  python benchmarks/_readers.py MEASURE READER DATA_DIR IMAGES BATCH_SIZE FOLDER
 
-Prints a line of JSON: images, seconds, and seconds of CPU, of one epoch. It
-begins when imports are done and the first batches of another one were read.
-`FOLDER` holds the same images as files, for those that read them.
+Prints a line of JSON: what `MEASURE`, a key of `MEASURES`, found. It begins
+when imports are done and the first batches of another epoch, or the first
+epochs, were read. `FOLDER` holds the same images as files, for those that read
+them.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ import itertools
 import json
 import os
 import pathlib
-import queue
 import resource
 import statistics
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from typing import Any
 
 import numpy as np
 
-_WORKERS = len(os.sched_getaffinity(0))
+WORKERS = len(os.sched_getaffinity(0))
 _WARM_BATCHES = 4
 _SIZE, _RESIZED = 224, 256
-_EPOCHS, _SETTLED = 50, 10
+_EPOCHS, _SETTLING = 50, 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,8 @@ class Data:
     data_dir: Of the built data set.
     images: How many of its first examples.
     batch_size: How many in a batch.
-    folder: The same images as files, `NUMBER.jpg`, and all in `images.tar`.
+    folder: The same images as files, `NUMBER.jpg`, and, shared out among them,
+      in tars, `NUMBER.tar`.
   """
 
   data_dir: str
@@ -118,11 +120,11 @@ def _evaluation(data: Data, **options: Any) -> Epoch:
   return functools.partial(_sizes, dataset)
 
 
-def _training(data: Data) -> Epoch:
+def _training(data: Data, *, epochs: int = 1) -> Epoch:
   from imagenet_val_tfrec import pipeline
 
   dataset = pipeline.training_dataset(
-    data.data_dir, data.batch_size, split=data.split, epochs=1
+    data.data_dir, data.batch_size, split=data.split, epochs=epochs
   )
   return functools.partial(_sizes, dataset)
 
@@ -153,10 +155,12 @@ def _bare_decoding(data: Data) -> Epoch:
   import simplejpeg
 
   images = [pathlib.Path(path).read_bytes() for path in data.files()]
+  of_thread = threading.local()
 
-  def decode(first: int, done: queue.SimpleQueue[int]) -> None:
-    buffer = np.empty(1, np.uint8)
-    for image in itertools.islice(images, first, None, _WORKERS):
+  def decode(first: int) -> int:
+    buffer = getattr(of_thread, 'buffer', np.empty(1, np.uint8))
+    batch = images[first : first + data.batch_size]
+    for image in batch:
       height, width, colours, _ = simplejpeg.decode_jpeg_header(image)
       colours = 'CMYK' if colours in ('CMYK', 'YCCK') else 'RGB'
       if len(buffer) < height * width * len(colours):
@@ -164,14 +168,14 @@ def _bare_decoding(data: Data) -> Epoch:
       simplejpeg.decode_jpeg(
         image, colours, fastdct=True, fastupsample=True, buffer=buffer
       )
-    done.put(len(images[first::_WORKERS]))
+    of_thread.buffer = buffer
+    return len(batch)
 
   def epoch() -> Iterator[int]:
-    done: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for first in range(_WORKERS):
-      threading.Thread(target=decode, args=(first, done)).start()
-    for _ in range(_WORKERS):
-      yield done.get()
+    # Closed early, it waits for its threads, but not for what they did not
+    # begin: nothing is left over for the epoch that is timed.
+    with futures.ThreadPoolExecutor(WORKERS) as pool:
+      yield from pool.map(decode, range(0, len(images), data.batch_size))
 
   return epoch
 
@@ -206,7 +210,7 @@ def _torch(data: Data) -> Epoch:
   from torch.utils import data as torch_data
 
   loader = torch_data.DataLoader(
-    _Files(data.files()), batch_size=data.batch_size, num_workers=_WORKERS
+    _Files(data.files()), batch_size=data.batch_size, num_workers=WORKERS
   )
   return functools.partial(_sizes, loader)
 
@@ -216,13 +220,13 @@ def _webdataset(data: Data) -> Epoch:
 
   import webdataset
 
-  dataset = webdataset.WebDataset(
-    [str(path) for path in sorted(data.folder.glob('*.tar'))],
-    shardshuffle=False,
-  )
+  shards = sorted(str(path) for path in data.folder.glob('*.tar'))
+  dataset = webdataset.WebDataset(shards, shardshuffle=False)
   dataset = dataset.map(lambda sample: (_open(io.BytesIO(sample['jpg'])), 0))
   loader = webdataset.WebLoader(
-    dataset.batched(data.batch_size), batch_size=None, num_workers=_WORKERS
+    dataset.batched(data.batch_size),
+    batch_size=None,
+    num_workers=min(WORKERS, len(shards)),  # Each takes whole ones.
   )
   return functools.partial(_sizes, loader)
 
@@ -233,12 +237,13 @@ def _grain(data: Data) -> Epoch:
   dataset = grain.MapDataset.source(_Files(data.files()))
   dataset = dataset.batch(data.batch_size).to_iter_dataset()
   dataset = dataset.mp_prefetch(
-    grain.multiprocessing.MultiprocessingOptions(num_workers=_WORKERS)
+    grain.multiprocessing.MultiprocessingOptions(num_workers=WORKERS)
   )
   return functools.partial(_sizes, dataset)
 
 
-READERS: dict[str, Callable[[Data], Epoch]] = {
+Reader = Callable[..., Epoch]  # Of `Data`; training, also of `epochs`.
+READERS: dict[str, Reader] = {
   'undecoded': _undecoded,
   'tfds.load': _naive,
   'exact': _evaluation,
@@ -256,6 +261,13 @@ READERS: dict[str, Callable[[Data], Epoch]] = {
   'grain, Pillow': _grain,
 }
 
+# What a reader imports that does not come with the package.
+NEEDS = {
+  'torch, Pillow': ('torch', 'PIL'),
+  'webdataset, Pillow': ('webdataset', 'torch', 'PIL'),
+  'grain, Pillow': ('grain', 'PIL'),
+}
+
 
 def _cpu() -> float:
   usages = map(
@@ -264,7 +276,8 @@ def _cpu() -> float:
   return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _one_epoch(epoch: Epoch) -> dict[str, float]:
+def _one_epoch(reader: Reader, data: Data) -> dict[str, float]:
+  epoch = reader(data)
   for _ in itertools.islice(epoch(), _WARM_BATCHES):
     pass
   gc.collect()  # Iterators and their workers end here, not in the epoch.
@@ -277,31 +290,52 @@ def _one_epoch(epoch: Epoch) -> dict[str, float]:
   }
 
 
-def _many_epochs(epoch: Epoch) -> dict[str, float]:
-  """Reads 50 epochs; the first ones, while memory settles, do not count."""
+def _many_epochs(reader: Reader, data: Data) -> dict[str, float]:
+  """Times 50 epochs, each of an iterator of its own, after five to settle."""
+  epoch = reader(data)
   seconds, peaks = [], []
-  for _ in range(_EPOCHS):
+  for _ in range(_SETTLING + _EPOCHS):
     start = time.perf_counter()
     for _ in epoch():
       pass
     seconds.append(time.perf_counter() - start)
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
   return {
-    'median s': statistics.median(seconds[_SETTLED:]),
-    'longest s': max(seconds[_SETTLED:]),
-    'grown MiB': peaks[-1] - peaks[_SETTLED],
+    'median s': statistics.median(seconds[_SETTLING:]),
+    'longest s': max(seconds[_SETTLING:]),
+    'grown MiB': peaks[-1] - peaks[_SETTLING - 1],
   }
 
 
+def _one_iterator(reader: Reader, data: Data) -> dict[str, float]:
+  """Times the wait for each batch of 50 epochs in a row, after five others."""
+  epochs = _SETTLING + _EPOCHS
+  waits = []
+  last = time.perf_counter()
+  for _ in reader(data, epochs=epochs)():
+    now = time.perf_counter()
+    waits.append(now - last)
+    last = now
+  counted = waits[_SETTLING * len(waits) // epochs :]
+  return {
+    'median wait s': statistics.median(counted),
+    'longest wait s': max(counted),
+  }
+
+
+MEASURES = {
+  'one epoch': _one_epoch,
+  '50 short epochs': _many_epochs,
+  '50 epochs in a row': _one_iterator,
+}
+
+
 if __name__ == '__main__':
-  what, data_dir, number, batch_size, folder = sys.argv[1:]
-  repeated = what.startswith('50 x ')
-  measure = _many_epochs if repeated else _one_epoch
-  reader = READERS[what.removeprefix('50 x ')]
+  measure, reader, data_dir, number, batch_size, folder = sys.argv[1:]
   data = Data(
     data_dir=data_dir,
     images=int(number),
     batch_size=int(batch_size),
     folder=pathlib.Path(folder),
   )
-  print('\n' + json.dumps(measure(reader(data))))
+  print('\n' + json.dumps(MEASURES[measure](READERS[reader], data)))

@@ -11,6 +11,7 @@ All but `undecoded`, `legacy.parser` and `bare decoding` give batches of float32
 training a random one. `exact`, `fast` and `training` are this project's
 pipelines. `tfds.load` is the usual one, with a map that resizes and crops.
 `bare decoding` is libjpeg-turbo in threads, from memory, into a reused buffer.
+Rows of what is not installed (extra `bench`) are left out, which is said.
 
 Columns:
   images/s: Of one epoch.
@@ -18,13 +19,18 @@ Columns:
   x limit: The same in terms of `bare decoding`.
   CPU ms: For each image, of all threads and processes.
 
-Above it, for 50 short epochs: seconds of the median and the longest one, and
-how much the peak of memory grew after the tenth.
+Above it, whether an epoch's end is a stall. For 50 short epochs, each with an
+iterator of its own, after five more: seconds of the median and the longest one,
+and how much the peak of memory grew. For 50 in a row from one iterator, after
+five more: seconds of the median and the longest wait for a batch.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.metadata
+import importlib.util
 import json
 import os
 import pathlib
@@ -43,10 +49,13 @@ import tensorflow_datasets as tfds
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _LIMIT, _NAIVE, _ANTIALIAS = 'bare decoding', 'tfds.load', ', antialias'
-_BASES = (_NAIVE, _LIMIT)
-_SHORT_EPOCHS = ('fast', 'training')
+_REPEATED = (
+  ('50 short epochs', 'fast'),
+  ('50 short epochs', 'training'),
+  ('50 epochs in a row', 'training'),
+)
 _SHORT = 512
-_SHARDS = 4  # Of tars, for readers that give each worker its own.
+_PEERS = ('pillow', 'torch', 'webdataset', 'grain')
 
 _Sample = Mapping[str, float]
 
@@ -65,7 +74,10 @@ def _build(work: pathlib.Path, images: int) -> str:
 
 
 def _write_files(data_dir: str, images: int, folder: pathlib.Path) -> int:
-  """Writes the first images as files, and into tars; returns how many."""
+  """Writes the first images as files, and into tars; returns how many.
+
+  There is a tar for each worker, as some readers give each its own.
+  """
   folder.mkdir()
   dataset = tfds.load(
     'imagenet_val_tfrec',
@@ -77,17 +89,18 @@ def _write_files(data_dir: str, images: int, folder: pathlib.Path) -> int:
   for number, example in enumerate(dataset.as_numpy_iterator()):
     paths.append(folder / f'{number:08d}.jpg')
     paths[-1].write_bytes(example['image'])
-  for shard in range(_SHARDS):
+  shards = min(_readers.WORKERS, len(paths))
+  for shard in range(shards):
     with tarfile.open(folder / f'{shard}.tar', 'w') as tar:
-      for path in paths[shard::_SHARDS]:
+      for path in paths[shard::shards]:
         tar.add(path, path.name)
   return len(paths)
 
 
-def _run(reader: str, *args: object) -> _Sample:
+def _run(measure: str, reader: str, *args: object) -> _Sample:
   places = [str(_HERE.parent), *filter(None, [os.environ.get('PYTHONPATH')])]
   result = subprocess.run(
-    [sys.executable, _HERE / '_readers.py', reader, *map(str, args)],
+    [sys.executable, _HERE / '_readers.py', measure, reader, *map(str, args)],
     env={
       **os.environ,
       'PYTHONPATH': os.pathsep.join(places),
@@ -110,10 +123,8 @@ def _read_all(
   for number in range(1, rounds + 1):
     for reader in list(samples):
       try:
-        sample = _run(reader, *args)
+        sample = _run('one epoch', reader, *args)
       except _ReaderError as error:
-        if reader in _BASES:
-          raise
         print(f'left out: {reader}: {error}', file=sys.stderr)
         del samples[reader]
         continue
@@ -121,6 +132,34 @@ def _read_all(
       rate = sample['images'] / sample['seconds']
       print(f'{number}/{rounds} {reader}: {rate:,.0f}/s', file=sys.stderr)
   return samples
+
+
+def _naive_of(reader: str) -> str:
+  return _NAIVE + _ANTIALIAS * reader.endswith(_ANTIALIAS)
+
+
+def _choose(asked: Iterable[str]) -> list[str]:
+  """Returns the readers to run: what they are compared with, too."""
+  asked = set(asked)
+  missing = {
+    reader: [m for m in modules if importlib.util.find_spec(m) is None]
+    for reader, modules in _readers.NEEDS.items()
+  }
+  left_out = [f'{r!r}' for r in _readers.NEEDS if r in asked and missing[r]]
+  if left_out:
+    print(f'not installed: {", ".join(left_out)}', file=sys.stderr)
+  asked -= {reader for reader in asked if missing.get(reader)}
+  asked |= {_LIMIT, *map(_naive_of, asked)}
+  return [reader for reader in _readers.READERS if reader in asked]
+
+
+def _versions() -> dict[str, str]:
+  """Returns those of what other readers use, where it is installed."""
+  found = {}
+  for package in _PEERS:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[package] = importlib.metadata.version(package)
+  return found
 
 
 def _row(
@@ -141,7 +180,7 @@ def _row(
   return {
     'reader': reader,
     'images/s': statistics.median(rates[reader]),
-    'x naive': ratio(_NAIVE + _ANTIALIAS * reader.endswith(_ANTIALIAS)),
+    'x naive': ratio(_naive_of(reader)),
     'x limit': ratio(_LIMIT),
     'CPU ms': statistics.median(cpu) * 1000,
   }
@@ -165,7 +204,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     default=list(_readers.READERS),
     choices=list(_readers.READERS),
     metavar='READER',
-    help=f'besides {" and ".join(_BASES)}; of: '
+    help='besides what they are compared with; of: '
     + ', '.join(map(repr, _readers.READERS)),
   )
   parser.add_argument('--json', type=pathlib.Path, help='the table, as JSON')
@@ -175,7 +214,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the benchmark; returns 1 if a reader failed."""
   args = _parse(argv)
-  readers = [r for r in _readers.READERS if r in {*args.readers, *_BASES}]
+  readers = _choose(args.readers)
   with tempfile.TemporaryDirectory(prefix='read_') as name:
     work = pathlib.Path(name)
     data_dir = args.data_dir or _build(work, args.images)
@@ -184,23 +223,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     samples = _read_all(
       readers, args.rounds, [data_dir, images, args.batch_size, files]
     )
-    epochs = {
-      f'50 x {reader}, {key}': value
-      for reader in _SHORT_EPOCHS
-      if reader in samples
-      for key, value in _run(
-        f'50 x {reader}', data_dir, min(images, _SHORT), args.batch_size, files
-      ).items()
-    }
+    short = [data_dir, min(images, _SHORT), args.batch_size, files]
+    failed = len(readers) - len(samples)
+    epochs: dict[str, float] = {}
+    for measure, reader in _REPEATED:
+      if reader not in samples:
+        continue
+      try:
+        found = _run(measure, reader, *short)
+      except _ReaderError as error:
+        print(f'left out: {measure} of {reader}: {error}', file=sys.stderr)
+        failed += 1
+        continue
+      epochs |= {f'{measure} of {reader}, {k}': v for k, v in found.items()}
   facts: dict[str, _table.Value] = {
     'images': images,
     'batch size': args.batch_size,
     'rounds': args.rounds,
     **epochs,
     **_table.machine(),
+    **_versions(),
   }
-  _table.report(facts, [_row(reader, samples) for reader in samples], args.json)
-  return 0 if len(samples) == len(readers) else 1
+  if samples:
+    rows = [_row(reader, samples) for reader in samples]
+    _table.report(facts, rows, args.json)
+  return 1 if failed else 0
 
 
 if __name__ == '__main__':

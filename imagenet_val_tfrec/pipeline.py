@@ -1,7 +1,8 @@
 """Input pipelines for evaluation and training, at the speed of the decoder.
 
 Records go through a single parallel map, which does all that is done to one
-example (`preprocessing`), and then into batches.
+example (`preprocessing`), and then into batches. For training, that map runs on
+from epoch to epoch: were there one for each, it would run dry at the end.
 
 How many examples are worked on at once is fixed, from the number of
 processors, and autotuning is off: decoding keeps all of them busy anyway, and
@@ -10,15 +11,13 @@ with autotuning on, iterators were seen to hang for seconds when they end.
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import tensorflow as tf
 
 from imagenet_val_tfrec import image_ops, prepared, preprocessing, runners
-from imagenet_val_tfrec.preprocessing import preprocess
+from imagenet_val_tfrec.preprocessing import check_integer, preprocess
 
 __all__ = ['evaluation_dataset', 'preprocess', 'training_dataset']
 
@@ -61,8 +60,8 @@ def evaluation_dataset(
     label_offset: Added to the labels: 1 for models with a class 0 of their own.
     transform: What is done to each batch of images, e.g. a `preprocess_input`
       of Keras.
-    num_parallel_calls: How many examples are worked on at once; by default
-      two for each processor.
+    num_parallel_calls: How many examples are worked on at once, or
+      `tf.data.AUTOTUNE`; by default two for each processor.
     autotune: Whether tf.data may tune itself; then, by default, also the
       number of parallel calls.
 
@@ -72,10 +71,12 @@ def evaluation_dataset(
 
   Raises:
     ValueError: if options are out of range or exclude each other, the source
-      is not prepared, or of other features, or a file of it was cut.
+      is not prepared, or of other features, or a file of it was cut; or if
+      nothing is left, as the only batch is not full and would be dropped.
     FileNotFoundError: if there is nothing at that path.
   """
-  _check_batches(batch_size, label_offset)
+  batch_size = check_integer('batch_size', batch_size, 1)
+  label_offset = check_integer('label_offset', label_offset, 0)
   size = preprocessing.check_options(image_size, resize_size, mode)
   if mode == 'random':
     raise ValueError(
@@ -88,7 +89,10 @@ def evaluation_dataset(
       f'{", ".join(map(repr, get_args(LastBatch)))}'
     )
 
+  parallel = _parallel(num_parallel_calls, autotune)
   shards = prepared.find_shards(source, split)
+  if last_batch == 'drop':
+    prepared.check_batch(shards, split, batch_size)
 
   def example(record: tf.Tensor) -> tuple[tf.Tensor, ...]:
     image, label = preprocess(
@@ -102,8 +106,7 @@ def evaluation_dataset(
     weight = (1.0,) if last_batch == 'pad' else ()
     return image, label + label_offset, *weight
 
-  dataset = prepared.read_in_order(shards)
-  dataset = dataset.map(example, **_parallel(num_parallel_calls, autotune))
+  dataset = prepared.read_in_order(shards).map(example, **parallel)
   if last_batch == 'pad':
     padding = tf.data.Dataset.from_tensors(
       (tf.zeros([*size, 3]), label_offset, 0.0)
@@ -134,22 +137,24 @@ def training_dataset(
 ) -> tf.data.Dataset:
   """Yields shuffled examples, randomly cropped and flipped, for training.
 
-  What an epoch yields follows from the seed and its number alone (and from
-  `tf.random.set_seed`, where that was called), not from the machine. So a run
-  that ended in epoch 7 goes on with `first_epoch=7`. The last examples of an
-  epoch, fewer than a batch, are left out; which ones, differs every time.
+  What an epoch yields follows from the seed and its number alone, not from the
+  machine. So a run that has finished 7 epochs goes on with `first_epoch=7`.
+  (Those of `model.fit` are the same if `steps_per_epoch` is the number of
+  examples // `batch_size`.) The last examples of an epoch, fewer than a batch,
+  are left out; which ones, differs every time.
 
   Args:
     source: As in `evaluation_dataset`.
     batch_size: Examples in a batch.
     split: As in `evaluation_dataset`.
     image_size: Height and width of the images, or a pair of them.
-    seed: Of the order, the crops and the flips.
+    seed: Of the order, the crops and the flips; any int64.
     epochs: How many to yield, one after the other; without end if None, for
       `model.fit` with `steps_per_epoch`.
     first_epoch: Number of the first one.
-    shuffle_buffer: How many examples, still encoded, are shuffled at a time.
-      Beyond it, shards are shuffled, and read in turns.
+    shuffle_buffer: How many examples, still encoded, are shuffled at a time;
+      a quarter more are held behind it. Beyond, shards are shuffled, and read
+      in turns.
     area: Smallest and largest part of an image's area that a crop takes.
     aspect_ratio: Smallest and largest width / height of a crop.
     antialias: See `preprocess`.
@@ -167,18 +172,29 @@ def training_dataset(
       go in a batch.
     FileNotFoundError: if there is nothing at that path.
   """
-  _check_batches(batch_size, label_offset)
+  batch_size = check_integer('batch_size', batch_size, 1)
+  label_offset = check_integer('label_offset', label_offset, 0)
+  seed = check_integer('seed', seed, tf.int64.min, tf.int64.max)
+  first_epoch = check_integer('first_epoch', first_epoch, 0)
+  shuffle_buffer = check_integer('shuffle_buffer', shuffle_buffer, 1)
+  check_integer('epochs', 1 if epochs is None else epochs, 1)
   preprocessing.check_options(image_size, 0, 'random')
+  parallel = _parallel(num_parallel_calls, autotune)
   shards = prepared.find_shards(source, split)
-  if not list(prepared.read_in_order(shards).skip(batch_size - 1).take(1)):
-    raise ValueError(
-      f'batch_size is {batch_size}, but there are fewer examples in '
-      f'{os.path.dirname(shards.paths[0])} ({split})'
-    )
+  prepared.check_batch(shards, split, batch_size)
+
+  def epoch(number: tf.Tensor) -> tf.data.Dataset:
+    epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), number)
+    records = prepared.read_shuffled(shards, epoch_seed, shuffle_buffer)
+    # Here the last batch is left out, as behind the map epochs are one stream.
+    records = records.batch(batch_size, drop_remainder=True).unbatch()
+    seeds = tf.data.Dataset.from_tensors(epoch_seed).repeat()
+    return tf.data.Dataset.zip(seeds, records.enumerate())
 
   def example(
-    index: tf.Tensor, record: tf.Tensor, epoch_seed: tf.Tensor
+    epoch_seed: tf.Tensor, numbered: tuple[tf.Tensor, tf.Tensor]
   ) -> tuple[tf.Tensor, tf.Tensor]:
+    index, record = numbered
     image, label = preprocess(
       record,
       image_size=image_size,
@@ -191,22 +207,13 @@ def training_dataset(
     )
     return image, label + label_offset
 
-  def epoch(number: tf.Tensor) -> tf.data.Dataset:
-    epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), number)
-    dataset = prepared.read_shuffled(shards, epoch_seed, shuffle_buffer)
-    return (
-      dataset.enumerate()
-      .map(
-        functools.partial(example, epoch_seed=epoch_seed),
-        **_parallel(num_parallel_calls, autotune),
-      )
-      .batch(batch_size, drop_remainder=True)
-    )
-
   numbers = tf.data.Dataset.counter(first_epoch)
   if epochs is not None:
     numbers = numbers.take(epochs)
-  dataset = numbers.flat_map(epoch)
+  # At hand while the next epoch fills its buffer, ten times as fast as the map.
+  dataset = numbers.flat_map(epoch).prefetch(shuffle_buffer // 4 + 1)
+  dataset = dataset.map(example, **parallel)
+  dataset = dataset.batch(batch_size, drop_remainder=True)
   steps = _count_steps(shards.total, batch_size, epochs)
   if steps is not None:
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
@@ -224,11 +231,12 @@ def _count_steps(
 
 def _parallel(num_parallel_calls: int | None, autotune: bool) -> dict[str, Any]:
   """Returns the arguments of a map that keeps all processors busy."""
-  if num_parallel_calls is None:
-    num_parallel_calls = (
-      tf.data.AUTOTUNE if autotune else 2 * runners.num_cpus()
-    )
-  return {'num_parallel_calls': num_parallel_calls, 'deterministic': True}
+  number = num_parallel_calls
+  if number is None:
+    number = tf.data.AUTOTUNE if autotune else 2 * runners.num_cpus()
+  elif number != tf.data.AUTOTUNE:
+    number = check_integer('num_parallel_calls', number, 1)
+  return {'num_parallel_calls': number, 'deterministic': True}
 
 
 def _finish(
@@ -239,12 +247,3 @@ def _finish(
   options = tf.data.Options()
   options.autotune.enabled = autotune
   return dataset.prefetch(2).with_options(options)
-
-
-def _check_batches(batch_size: int, label_offset: int) -> None:
-  for name, value, least in (
-    ('batch_size', batch_size, 1),
-    ('label_offset', label_offset, 0),
-  ):
-    if value < least:
-      raise ValueError(f'{name} is {value!r}, expected {least} or more')

@@ -112,6 +112,19 @@ def _shards_of(builder: tfds.core.DatasetBuilder, split: str) -> Shards:
   )
 
 
+def check_batch(shards: Shards, split: str, batch_size: int) -> None:
+  """Raises ValueError if there are fewer examples than go in a batch."""
+  total = shards.total
+  if total is None and list(read_in_order(shards).skip(batch_size - 1).take(1)):
+    return
+  if total is None or total < batch_size:
+    found = 'fewer' if total is None else f'only {total:,}'
+    raise ValueError(
+      f'batch_size is {batch_size}, but there are {found} examples in '
+      f'{os.path.dirname(shards.paths[0])} ({split})'
+    )
+
+
 def read_in_order(shards: Shards) -> tf.data.Dataset:
   """Reads serialised examples in order; one too many or few is an error."""
   dataset = tf.data.Dataset.from_tensor_slices(shards[:3]).flat_map(_read)
@@ -124,15 +137,25 @@ def read_shuffled(
   shards: Shards, seed: tf.Tensor, buffer_size: int
 ) -> tf.data.Dataset:
   """Reads serialised examples in an order that follows from `seed`, int [2]."""
+  of_shards, of_records = tf.unstack(tf.random.split(seed))
   order = tf.random.experimental.stateless_shuffle(
-    tf.range(len(shards.paths)), seed
+    tf.range(len(shards.paths)), of_shards
   )
+  if not tf.executing_eagerly():
+    # `shuffle` mixes its seed with the graph's, and the function that is traced
+    # here took that over from `tf.random.set_seed`; where it is 0, `shuffle`
+    # refuses a seed that is a tensor. This sets the function's own alone.
+    tf.random.set_seed(1)
   return (
     tf.data.Dataset.from_tensor_slices(
       tuple(tf.gather(column, order) for column in shards[:3])
     )
     .interleave(_read, cycle_length=_INTERLEAVED, block_length=1)
-    .shuffle(buffer_size, tf.cast(seed[0], tf.int64), False)
+    .shuffle(
+      buffer_size,
+      tf.random.stateless_uniform([], of_records, None, None, tf.int64),
+      reshuffle_each_iteration=False,
+    )
   )
 
 

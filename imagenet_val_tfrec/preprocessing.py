@@ -7,7 +7,9 @@ faster than a chain of maps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import numbers
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import tensorflow as tf
@@ -102,10 +104,10 @@ def check_options(
   Raises:
     ValueError: if the options are out of range or do not fit together.
   """
-  pair = (image_size, image_size) if isinstance(image_size, int) else image_size
-  height, width = pair
-  if min(height, width) < 1:
-    raise ValueError(f'image_size is {image_size!r}, expected 1 or more')
+  sides = image_size if isinstance(image_size, Sequence) else [image_size] * 2
+  if len(sides) != 2:
+    raise ValueError(f'image_size is {image_size!r}, expected one or two sides')
+  height, width = (check_integer('image_size', side, 1) for side in sides)
   if mode not in get_args(Mode):
     raise ValueError(
       f'mode is {mode!r}, expected one of '
@@ -117,6 +119,20 @@ def check_options(
       'a resize_size that is not smaller, as the crop is taken from it'
     )
   return height, width
+
+
+def check_integer(
+  name: str, value: Any, least: int, most: float = math.inf
+) -> int:
+  """Returns an option, which may be one of NumPy's integers, as an int.
+
+  Raises:
+    ValueError: if it is no integer, or out of range.
+  """
+  if isinstance(value, numbers.Integral) and least <= int(value) <= most:
+    return int(value)
+  span = f'from {least} to {most}' if most < math.inf else f'{least} or more'
+  raise ValueError(f'{name} is {value!r}, expected an integer, {span}')
 
 
 def _check_random(

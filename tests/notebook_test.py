@@ -6,6 +6,7 @@ import ast
 import base64
 import io
 import os
+import shutil
 
 import making
 import nbclient
@@ -13,6 +14,8 @@ import nbformat
 import numpy as np
 import pytest
 from PIL import Image
+
+from imagenet_val_tfrec import imagenet
 
 EXAMPLES = making.ROOT / 'examples'
 NOTEBOOK = EXAMPLES / 'train_and_evaluate.ipynb'
@@ -33,16 +36,14 @@ def test_it_is_stored_without_outputs():
   assert {cell.execution_count for cell in cells} == {None}
 
 
-@pytest.fixture(scope='module')
-def executed(tmp_path_factory):
+def _execute(**parameters: object) -> nbformat.NotebookNode:
+  """Runs it with these lines at the end of its first cell, and no others."""
   notebook = _read()
-  (parameters,) = (
-    cell
-    for cell in notebook.cells
-    if 'parameters' in cell.metadata.get('tags', [])
-  )
-  data_dir = tmp_path_factory.mktemp('data')
-  parameters.source += f'\nDATA_DIR = {os.fspath(data_dir)!r}\n'
+  first = _code_cells(notebook)[0]
+  assert first.metadata.tags == ['parameters']
+  for name, value in parameters.items():
+    assert f'\n{name} = ' in first.source
+    first.source += f'\n{name} = {value!r}'
   # The package need not be installed: it is found as the tests find it.
   places = [os.fspath(making.ROOT), *filter(None, [os.getenv('PYTHONPATH')])]
   with pytest.MonkeyPatch.context() as patch:
@@ -55,6 +56,11 @@ def executed(tmp_path_factory):
       resources={'metadata': {'path': os.fspath(EXAMPLES)}},
     ).execute()
   return notebook
+
+
+@pytest.fixture(scope='module')
+def executed(tmp_path_factory):
+  return _execute(DATA_DIR=os.fspath(tmp_path_factory.mktemp('data')))
 
 
 def _outputs(notebook, kind: str) -> list[str]:
@@ -103,6 +109,28 @@ def test_it_reads_raw_files_and_by_number(executed):
   assert 'n04507155: (219, 173, 3), uint8' in printed
   assert '8 examples; the sixth is of class 599' in printed
   assert printed.count('(4, 224, 224, 3)') == 2
+
+
+def test_only_the_first_cell_changes(tmp_path):
+  """Also with images in a folder, labels of Kaggle, and batches of one."""
+  wnids = imagenet.wnids()
+  rows = ['ImageId,PredictionString']
+  (tmp_path / 'val_images').mkdir()
+  for line in (making.DUMMY / 'val.txt').read_text().splitlines()[:3]:
+    name, label = line.split()
+    shutil.copy(making.DUMMY / 'val_images' / name, tmp_path / 'val_images')
+    stem = name.removesuffix('.JPEG')
+    rows.append(f'{stem},{wnids[int(label)]} 0 0 9 9')
+  (tmp_path / 'LOC_val_solution.csv').write_text('\n'.join(rows) + '\n')
+  notebook = _execute(
+    MANUAL_DIR=os.fspath(tmp_path),
+    DATA_DIR=os.fspath(tmp_path / 'data'),
+    BATCH_SIZE=1,
+    EPOCHS=1,
+  )
+  assert _outputs(notebook, 'text/plain')[0] == '3'
+  assert len(_outputs(notebook, 'image/png')) == 3
+  assert '3/3 - ' in _printed(notebook)  # As many steps as an epoch has.
 
 
 def test_the_readme_has_a_picture_of_it():

@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import struct
+import warnings
 
 import making
 import numpy as np
@@ -16,9 +17,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow.python.eager import context
 
 import imagenet_val_tfrec
-from imagenet_val_tfrec import errors, legacy, pipeline
+from imagenet_val_tfrec import errors, legacy, pipeline, prepared
 
 # In the order of dummy_data/val.txt.
 LABELS = [985, 417, 970, 978, 971, 599, 920, 879]
@@ -37,12 +39,14 @@ def noise(height: int, width: int, mode: str = 'RGB', **options) -> bytes:
   return encode(pixels.squeeze(2) if channels == 1 else pixels, mode, **options)
 
 
-def ramp(height: int, width: int, **options) -> bytes:
+def ramp(height: int, width: int, mode: str = 'RGB', **options) -> bytes:
   """Returns a JPEG that gets brighter to the right and, in green, downwards."""
+  options = {'subsampling': 0, **options}
   x = np.broadcast_to(np.linspace(0, 255, width), (height, width))
   y = np.broadcast_to(np.linspace(0, 255, height)[:, None], (height, width))
   pixels = np.stack([x, y, x], -1).astype(np.uint8)
-  return encode(pixels, subsampling=0, **options)
+  converted = np.asarray(Image.fromarray(pixels).convert(mode))
+  return encode(converted, mode, **options)
 
 
 def encode(pixels, mode: str = 'RGB', format: str = 'JPEG', **options) -> bytes:
@@ -113,41 +117,51 @@ def images_in(dataset) -> np.ndarray:
 
 
 def defined(
-  image: bytes, antialias: bool, size: int = 224, resize_size: int = 256
+  image: bytes,
+  antialias: bool,
+  size: int | tuple[int, int] = 224,
+  resize_size: int = 256,
 ) -> np.ndarray:
   """Resizes the short side, then takes the central crop."""
   pixels = tf.io.decode_image(image, channels=3)
   shape = np.array(pixels.shape[:2])
   resized = np.round(shape * resize_size / shape.min()).astype(int)
+  height, width = np.broadcast_to(size, 2)
   top, left = (resized - size) // 2
   pixels = tf.image.resize(pixels, resized, antialias=antialias).numpy()
-  return pixels[top : top + size, left : left + size]
+  return pixels[top : top + height, left : left + width]
 
 
+# What `noise` and `ramp` make pictures of.
 IMAGES = {
-  'one pixel': lambda: noise(1, 1),
-  'two by three': lambda: noise(2, 3),
-  'upscaled': lambda: noise(100, 90),
-  'upscaled, subsampled': lambda: noise(100, 91, subsampling=2),
-  'the size of the result': lambda: noise(224, 224),
-  'the size before the crop': lambda: noise(256, 256),
-  'odd': lambda: noise(257, 385),
-  'half a pixel to round': lambda: noise(512, 683),
-  'plain': lambda: noise(375, 500),
-  'tall': lambda: noise(500, 333, subsampling=2),
-  'large': lambda: noise(1100, 1301, subsampling=2),
-  'narrow': lambda: noise(5000, 20),
-  'broad': lambda: noise(20, 5000, subsampling=2),
-  'gray': lambda: noise(300, 401, 'L'),
-  'CMYK': lambda: noise(301, 400, 'CMYK', subsampling=2),
-  'progressive': lambda: noise(302, 403, progressive=True, subsampling=1),
+  'one pixel': {'height': 1, 'width': 1},
+  'two by three': {'height': 2, 'width': 3},
+  'upscaled': {'height': 100, 'width': 90},
+  'upscaled, subsampled': {'height': 100, 'width': 91, 'subsampling': 2},
+  'the size of the result': {'height': 224, 'width': 224},
+  'the size before the crop': {'height': 256, 'width': 256},
+  'odd': {'height': 257, 'width': 385},
+  'half a pixel to round': {'height': 512, 'width': 683},
+  'plain': {'height': 375, 'width': 500},
+  'tall': {'height': 500, 'width': 333, 'subsampling': 2},
+  'large': {'height': 1100, 'width': 1301, 'subsampling': 2},
+  'narrow': {'height': 5000, 'width': 20},
+  'broad': {'height': 20, 'width': 5000, 'subsampling': 2},
+  'gray': {'height': 300, 'width': 401, 'mode': 'L'},
+  'CMYK': {'height': 301, 'width': 400, 'mode': 'CMYK', 'subsampling': 2},
+  'progressive': {
+    'height': 302,
+    'width': 403,
+    'progressive': True,
+    'subsampling': 1,
+  },
 }
 
 
 @pytest.mark.parametrize('antialias', [False, True])
 @pytest.mark.parametrize('name', IMAGES)
 def test_exact_is_resize_then_crop_eagerly(name, antialias):
-  image = IMAGES[name]()
+  image = noise(**IMAGES[name])
   found, label = pipeline.preprocess(record(image), antialias=antialias)
   np.testing.assert_allclose(
     found, defined(image, antialias), rtol=0, atol=0.05
@@ -157,7 +171,7 @@ def test_exact_is_resize_then_crop_eagerly(name, antialias):
 
 @pytest.mark.parametrize('antialias', [False, True])
 def test_exact_is_resize_then_crop_in_a_dataset(tmp_path, antialias):
-  images = [make() for make in IMAGES.values()]
+  images = [noise(**options) for options in IMAGES.values()]
   source = write_raw(tmp_path, map(record, images))
   found = images_in(pipeline.evaluation_dataset(source, 5, antialias=antialias))
   expected = [defined(image, antialias) for image in images]
@@ -177,31 +191,31 @@ def test_exact_for_other_sizes(size, resize_size, antialias):
   np.testing.assert_allclose(found, expected, rtol=0, atol=0.05)
 
 
-@pytest.mark.parametrize('mode', ['exact', 'fast'])
+@pytest.mark.parametrize(
+  ('mode', 'make', 'atol'), [('exact', noise, 0.05), ('fast', ramp, 4)]
+)
+@pytest.mark.parametrize('size', [(64, 224), (255, 97)])
 @pytest.mark.parametrize('antialias', [False, True])
-def test_the_image_need_not_be_square(mode, antialias):
-  wide, _ = pipeline.preprocess(
-    record(ramp(512, 512)),
-    image_size=(64, 224),
-    mode=mode,
-    antialias=antialias,
+def test_the_image_need_not_be_square(mode, make, atol, size, antialias):
+  image = make(512, 601)
+  found, _ = pipeline.preprocess(
+    record(image), image_size=size, mode=mode, antialias=antialias
   )
-  assert wide.shape == (64, 224, 3)
-  square = defined(ramp(512, 512), antialias)
-  np.testing.assert_allclose(wide, square[80:144], rtol=0, atol=4)
+  np.testing.assert_allclose(
+    found, defined(image, antialias, size), rtol=0, atol=atol
+  )
 
 
 @pytest.mark.parametrize('antialias', [False, True])
 @pytest.mark.parametrize('name', IMAGES)
 def test_fast_is_less_than_a_pixel_from_exact(name, antialias):
   """Of smooth pictures; in noise, half a pixel is another picture."""
-  with Image.open(io.BytesIO(IMAGES[name]())) as opened:
-    width, height = opened.size
-  image = ramp(height, width)
+  image = ramp(**IMAGES[name])
   found, _ = pipeline.preprocess(
     record(image), mode='fast', antialias=antialias
   )
-  pixel = 255 / max(min(height, width) - 1, 1)
+  short_side = min(IMAGES[name]['height'], IMAGES[name]['width'])
+  pixel = 255 / max(short_side - 1, 1)
   np.testing.assert_allclose(
     found, defined(image, antialias), rtol=0, atol=pixel + 5
   )
@@ -337,6 +351,8 @@ def test_preprocess_refuses_what_is_decoded(builder):
 @pytest.mark.parametrize('batch_size', [1, 3, 4, 8, 100])
 @pytest.mark.parametrize('last_batch', ['keep', 'drop', 'pad'])
 def test_each_example_once_and_in_order(builder, last_batch, batch_size):
+  if last_batch == 'drop' and batch_size > 8:
+    pytest.skip('refused, as nothing would be left')
   dataset = pipeline.evaluation_dataset(
     builder, batch_size, image_size=8, resize_size=8, last_batch=last_batch
   )
@@ -386,9 +402,12 @@ def test_every_kind_of_picture_passes(builder, mode, antialias):
   assert images.min() >= 0
   assert images.max() <= 255
   expected = [defined(image, antialias) for image in _payloads(builder)]
-  atol = {'exact': 0.05, 'fast': 255}[mode]
-  np.testing.assert_allclose(images, expected, rtol=0, atol=atol)
-  assert abs(images - expected).mean() < 5
+  if mode == 'exact':
+    np.testing.assert_allclose(images, expected, rtol=0, atol=0.05)
+  else:
+    differences = abs(images - expected)
+    assert differences.mean((1, 2, 3)).max() < 5
+    assert np.quantile(differences, 0.99, (1, 2, 3)).max() < 32
 
 
 def _payloads(builder) -> list[bytes]:
@@ -595,6 +614,36 @@ def test_epochs_follow_from_seed_and_number(builder):
   assert len(set(three)) == 24
 
 
+def test_order_and_what_is_left_out_change_with_the_epoch(tmp_path):
+  small = ramp(6, 6)
+  source = write_raw(tmp_path, [record(small, n) for n in range(23)])
+
+  def epochs(seed: int) -> list[tuple[int, ...]]:
+    dataset = pipeline.training_dataset(
+      source, 5, image_size=8, seed=seed, epochs=4
+    )
+    labels = labels_in(dataset)
+    return [tuple(labels[n : n + 20]) for n in range(0, 80, 20)]
+
+  found = epochs(1)
+  assert len(set(found)) == 4
+  left_out = {frozenset(range(23)) - set(epoch) for epoch in found}
+  assert [len(labels) for labels in left_out] == [3] * 4
+  assert epochs(1) == found
+  assert set(epochs(2)).isdisjoint(found)
+
+
+def test_epochs_do_not_depend_on_the_global_seed(builder, monkeypatch):
+  found = []
+  for global_seed in (None, 0, 5, 2**31 - 1):
+    # There is no public way to unset it.
+    monkeypatch.setattr(context.context(), '_seed', global_seed)
+    dataset = pipeline.training_dataset(builder, 4, image_size=8, epochs=2)
+    found.append(numbered(dataset))
+    assert context.global_seed() == global_seed
+  assert found == [found[0]] * 4
+
+
 def test_order_and_crops_do_not_depend_on_parallelism(builder):
   one, many = (
     numbered(
@@ -688,7 +737,49 @@ def test_training_takes_splits_offsets_and_transforms(builder):
     transform=lambda images: images / 255,
   )
   assert sorted(labels_in(dataset)) == sorted(n + 1 for n in LABELS[:4])
-  assert images_in(dataset).max() <= 1
+  assert images_in(dataset).max() <= 1.001
+
+
+# --- the README ---
+
+
+def test_the_readme_says_what_works(builder, raw, monkeypatch):
+  """Its cells run; with a small model, and batches of two."""
+
+  def small_model():
+    tf.keras.utils.set_random_seed(1)
+    return tf.keras.Sequential(
+      [
+        tf.keras.layers.Input([224, 224, 3]),
+        tf.keras.layers.AveragePooling2D(56),
+        tf.keras.layers.Rescaling(1 / 127.5),
+        tf.keras.layers.Flatten(),
+        tf.keras.layers.Dense(1000, activation='softmax'),
+      ]
+    )
+
+  monkeypatch.setattr(tf.keras.applications, 'ResNet50', small_model)
+  readme = (making.ROOT / 'README.md').read_text()
+  evaluate, train, read_older = (
+    cell.replace('64', '5').replace('50_000', '8')
+    for cell in re.findall(r'```python\n(.*?)```', readme, re.DOTALL)
+    if 'model.' in cell
+  )
+  names = {'DATA_DIR': builder}
+  with warnings.catch_warnings():
+    warnings.simplefilter('error', UserWarning)
+    exec(evaluate + 'found = model.get_metrics_result()', names)
+    exec(train, names)
+    exec(read_older.replace("'tfrecords", f"'{raw}"), names)
+  plain = pipeline.evaluation_dataset(
+    builder, 8, transform=names['preprocess_input']
+  )
+  predicted = small_model().predict(plain.map(lambda images, _: images))
+  expected = -np.log(predicted[range(8), LABELS]).mean()
+  found = names['found']['sparse_categorical_crossentropy']
+  assert float(found) == pytest.approx(expected, rel=1e-4)
+  batches, _ = zip(*names['batches'], strict=True)
+  assert [len(images) for images in batches] == [5, 5, 2]  # None is left out.
 
 
 # --- what is refused ---
@@ -705,15 +796,28 @@ def test_training_takes_splits_offsets_and_transforms(builder):
       {'image_size': (100, 300)},
       'image_size is (100, 300) and resize_size 256',
     ),
-    ({'image_size': 0}, 'image_size is 0, expected 1 or more'),
+    ({'image_size': 0}, 'image_size is 0, expected an integer, 1 or more'),
     ({'mode': 'quick'}, "mode is 'quick', expected one of 'exact', 'fast'"),
     ({'mode': 'random'}, "mode is 'random', expected 'exact' or 'fast'"),
     (
       {'last_batch': 'fill'},
       "last_batch is 'fill', expected one of 'keep', 'drop', 'pad'",
     ),
-    ({'batch_size': 0}, 'batch_size is 0, expected 1 or more'),
-    ({'label_offset': -1}, 'label_offset is -1, expected 0 or more'),
+    ({'batch_size': 0}, 'batch_size is 0, expected an integer, 1 or more'),
+    (
+      {'label_offset': -1},
+      'label_offset is -1, expected an integer, 0 or more',
+    ),
+    ({'image_size': (8, 8, 3)}, 'image_size is (8, 8, 3), expected one or two'),
+    ({'image_size': 8.5}, 'image_size is 8.5, expected an integer'),
+    (
+      {'num_parallel_calls': 0},
+      'num_parallel_calls is 0, expected an integer, 1 or more',
+    ),
+    (
+      {'last_batch': 'drop', 'batch_size': 9},
+      'batch_size is 9, but there are only 8 examples in ',
+    ),
     ({'split': 'validation[8:]'}, 'which holds no example'),
   ],
   ids=str,
@@ -726,8 +830,20 @@ def test_bad_options_of_evaluation(builder, options, message):
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'batch_size': 9}, 'batch_size is 9, but there are fewer examples'),
-    ({'image_size': 0}, 'image_size is 0, expected 1 or more'),
+    (
+      {'batch_size': 9},
+      'batch_size is 9, but there are only 8 examples in ',
+    ),
+    ({'image_size': 0}, 'image_size is 0, expected an integer, 1 or more'),
+    ({'epochs': 0}, 'epochs is 0, expected an integer, 1 or more'),
+    ({'first_epoch': -1}, 'first_epoch is -1, expected an integer, 0 or more'),
+    ({'shuffle_buffer': 0}, 'shuffle_buffer is 0, expected an integer, 1 or'),
+    (
+      {'num_parallel_calls': -2},
+      'num_parallel_calls is -2, expected an integer, 1 or more',
+    ),
+    ({'seed': 0.5}, 'seed is 0.5, expected an integer, from -9223372036854775'),
+    ({'seed': 2**63}, 'seed is 9223372036854775808, expected an integer, from'),
     ({'area': (0.5, 0.2)}, 'area is from 0.5 to 0.2'),
     ({'area': (0.5, 1.2)}, 'area is from 0.5 to 1.2'),
     ({'aspect_ratio': (0, 1)}, 'aspect_ratio is from 0 to 1'),
@@ -737,6 +853,69 @@ def test_bad_options_of_evaluation(builder, options, message):
 def test_bad_options_of_training(builder, options, message):
   with pytest.raises(ValueError, match=re.escape(message)):
     pipeline.training_dataset(builder, **{'batch_size': 3, **options})
+
+
+def test_integers_may_be_those_of_numpy(builder):
+  three, size = np.int64(3), np.int32(16)
+  options = {
+    'image_size': size,
+    'label_offset': np.int8(1),
+    'num_parallel_calls': three,
+  }
+  evaluation = pipeline.evaluation_dataset(
+    builder, three, resize_size=size, last_batch='pad', **options
+  )
+  assert labels_in(evaluation)[:8] == [label + 1 for label in LABELS]
+  training = pipeline.training_dataset(
+    builder,
+    three,
+    seed=np.uint8(3),
+    epochs=three,
+    first_epoch=three,
+    shuffle_buffer=three,
+    **options,
+  )
+  assert images_in(training).shape == (18, 16, 16, 3)
+
+
+def test_parallel_calls_may_be_autotuned(builder):
+  dataset = pipeline.evaluation_dataset(
+    builder, 3, num_parallel_calls=tf.data.AUTOTUNE
+  )
+  assert labels_in(dataset) == LABELS
+
+
+@pytest.mark.parametrize(
+  'read',
+  [
+    lambda folder: pipeline.training_dataset(folder, 5),
+    lambda folder: pipeline.evaluation_dataset(folder, 5, last_batch='drop'),
+  ],
+)
+@pytest.mark.parametrize('number', [4, 5])
+def test_records_are_read_to_count_only_where_they_must(
+  tmp_path, monkeypatch, read, number
+):
+  source = write_raw(tmp_path, [record(ramp(6, 6))] * number)
+  reads = []
+  in_order = prepared.read_in_order
+  monkeypatch.setattr(
+    prepared,
+    'read_in_order',
+    lambda shards: reads.append(1) or in_order(shards),
+  )
+  known = prepared.find_shards(source, 'validation')
+  prepared.check_batch(known, 'validation', number)
+  assert not reads
+  # As of files that are far away.
+  unknown = known._replace(total=None)
+  monkeypatch.setattr(prepared, 'find_shards', lambda *args: unknown)
+  if number == 5:
+    assert read(source)
+  else:
+    with pytest.raises(ValueError, match='5, but there are fewer examples in'):
+      read(source)
+  assert reads
 
 
 @pytest.mark.parametrize(
