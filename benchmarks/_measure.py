@@ -104,5 +104,9 @@ def size(path: pathlib.Path) -> int:
   """Returns the bytes of a file, or of all files in a folder but hard links."""
   if path.is_file():
     return path.stat().st_size
-  stats = [file.lstat() for file in path.rglob('*') if file.is_file()]
-  return sum(stat.st_size for stat in stats if stat.st_nlink == 1)
+  total = 0
+  for folder, _, names in os.walk(path):  # Keeps none of a million names.
+    for name in names:
+      stat = os.lstat(os.path.join(folder, name))
+      total += stat.st_size if stat.st_nlink == 1 else 0
+  return total
