@@ -39,6 +39,7 @@ _FIELD_1, _FIELD_2, _FIELD_3 = b'\x0a', b'\x12', b'\x1a'
 # Field numbers of Feature.
 _BYTES_LIST, _INT64_LIST = 1, 3
 _IMAGE_KEY = b'\x0a\x05image\x12'
+_SMALL = 64  # Bytes of a map entry that may well be met again.
 _INTEGERS = ('chans', 'height', 'label', 'width')
 
 
@@ -158,11 +159,12 @@ def _parse(view: memoryview) -> Record:
   image = None
   for features in wire.fields(view, 1):
     for entry in wire.fields(features, 1):
-      name = bytes(_only(entry, 1, 'key')).decode('utf-8', 'replace')
-      if name == 'image':
-        image = _single_bytes(entry)
-      elif name in _INTEGERS:
-        integers[name] = _single_integer(name, entry)
+      small = len(entry) <= _SMALL
+      name, value = _recurring(bytes(entry)) if small else _entry(entry)
+      if isinstance(value, int):
+        integers[name] = value
+      elif value is not None:
+        image = value
   missing = [name for name in _INTEGERS if name not in integers]
   if image is None or missing:
     missing += ['image'] * (image is None)
@@ -171,6 +173,19 @@ def _parse(view: memoryview) -> Record:
       'width, chans and image'
     )
   return Record(**integers, image=image)
+
+
+def _entry(entry: memoryview) -> tuple[str, int | bytes | None]:
+  """Returns the name of a map entry, and its value; None for other fields."""
+  name = bytes(_only(entry, 1, 'key')).decode('utf-8', 'replace')
+  if name == 'image':
+    return name, bytes(_only(_values(entry, name, _BYTES_LIST), 1, name))
+  return name, _single_integer(name, entry) if name in _INTEGERS else None
+
+
+@functools.lru_cache(maxsize=1 << 14)  # Sizes and labels recur.
+def _recurring(entry: bytes) -> tuple[str, int | bytes | None]:
+  return _entry(memoryview(entry))
 
 
 def _mask(crc: int) -> int:
@@ -187,10 +202,6 @@ def _integer(key: str, value: int) -> bytes:
   entry = _FIELD_1 + wire.varint(len(name)) + name
   entry += _FIELD_2 + wire.varint(len(feature)) + feature
   return _FIELD_1 + wire.varint(len(entry)) + entry  # Features.feature
-
-
-def _single_bytes(entry: memoryview) -> bytes:
-  return bytes(_only(_values(entry, 'image', _BYTES_LIST), 1, 'image'))
 
 
 def _single_integer(name: str, entry: memoryview) -> int:

@@ -27,6 +27,8 @@ def varint(value: int) -> bytes:
 
 def read_varint(view: memoryview, position: int) -> tuple[int, int]:
   """Returns the number at `position`, and the position behind it."""
+  if position < len(view) and view[position] < 0x80:  # As nearly all are.
+    return view[position], position + 1
   value = 0
   for i, byte in enumerate(view[position : position + _MAX_VARINT]):
     value |= (byte & 0x7F) << 7 * i
