@@ -72,7 +72,6 @@ main.launch_cli()
       1,
       "error: '/data/x': No space left on device",
     ),
-    ('raise MemoryError', '', 1, 'error: too little memory'),
     ('os.kill(os.getpid(), 15)', '', 143, 'interrupted; what is done stays in'),
     (
       'os.kill(os.getpid(), 2)',

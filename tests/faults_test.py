@@ -46,7 +46,6 @@ def fail(how: str, mode: str, folder: pathlib.Path, data: pathlib.Path) -> int:
     ('SIGKILL', OVERWRITE, 30),
     ('SIGINT', NEW, 30),
     ('SIGINT', OVERWRITE, 30),
-    ('SIGTERM', OVERWRITE, 30),
     ('with_few_descriptors', NEW, 1),
     ('with_little_memory', OVERWRITE, 3),
   ],
