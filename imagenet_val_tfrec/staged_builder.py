@@ -7,6 +7,7 @@ the building; what is built is for the subclass to say.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import os
 import sys
@@ -49,11 +50,11 @@ class StagedBuilder(
     self._damaged = folder if provenance.is_damaged(folder) else ''
     return root, os.path.join(root, '.nowhere') if self._damaged else folder
 
+  @abc.abstractmethod
   def _examples(
     self, dl_manager: tfds.download.DownloadManager, limit: int = 0
   ) -> join.Examples:
     """Returns the first examples of today's input (0: all)."""
-    raise NotImplementedError
 
   def download_and_prepare(
     self,

@@ -348,11 +348,15 @@ def test_preprocess_refuses_what_is_decoded(builder):
 # --- evaluation ---
 
 
-@pytest.mark.parametrize('batch_size', [1, 3, 4, 8, 100])
-@pytest.mark.parametrize('last_batch', ['keep', 'drop', 'pad'])
+@pytest.mark.parametrize(
+  ('last_batch', 'batch_size'),
+  [
+    *(('keep', size) for size in (1, 3, 4, 8, 100)),
+    *(('pad', size) for size in (1, 3, 4, 8, 100)),
+    *(('drop', size) for size in (1, 3, 4, 8)),  # Else nothing would be left.
+  ],
+)
 def test_each_example_once_and_in_order(builder, last_batch, batch_size):
-  if last_batch == 'drop' and batch_size > 8:
-    pytest.skip('refused, as nothing would be left')
   dataset = pipeline.evaluation_dataset(
     builder, batch_size, image_size=8, resize_size=8, last_batch=last_batch
   )
