@@ -10,7 +10,7 @@ import tarfile
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from imagenet_val_tfrec import jpeg
+from imagenet_val_tfrec.records import jpeg
 
 _RECORDS_PER_FILE = 5000  # The old script's default.
 

@@ -22,7 +22,7 @@ from collections.abc import Callable
 import _stock
 import tensorflow_datasets as tfds
 
-from imagenet_val_tfrec import imagenet_val_tfrec_dataset_builder as this
+from imagenet_val_tfrec import imagenet_val_tfrec_dataset_builder
 
 _Path = pathlib.Path
 _Work = Callable[[], int | None]  # May return how many images it stored.
@@ -113,7 +113,7 @@ def _decode(tar_path: _Path) -> _Work:
 
 def _checks(tar_path: _Path) -> _Work:
   """Checks as many images as are in the tar, as a build does; reads none."""
-  from imagenet_val_tfrec import jpeg
+  from imagenet_val_tfrec.records import jpeg
 
   with tarfile.open(tar_path) as tar:
     places = [(member.offset_data, member.size) for member in tar]
@@ -132,8 +132,12 @@ def _checks(tar_path: _Path) -> _Work:
 
 _WORKS: dict[str, Callable[..., _Work]] = {
   'imports': _imports,
-  'this_builder': functools.partial(_build, this.Builder),
-  'this_builder_beam': functools.partial(_build, this.Builder, beam=True),
+  'this_builder': functools.partial(
+    _build, imagenet_val_tfrec_dataset_builder.Builder
+  ),
+  'this_builder_beam': functools.partial(
+    _build, imagenet_val_tfrec_dataset_builder.Builder, beam=True
+  ),
   'stock_shuffled': functools.partial(_build, _stock.StockShuffled),
   'stock_ordered': functools.partial(_build, _stock.StockOrdered),
   'stock_spread': functools.partial(_build, _stock.StockSpread),

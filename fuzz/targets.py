@@ -7,7 +7,8 @@ import tarfile
 
 import simplejpeg
 
-from imagenet_val_tfrec import jpeg, tar_index
+from imagenet_val_tfrec.inputs import tar_index
+from imagenet_val_tfrec.records import jpeg
 
 
 def check_jpeg(data: bytes) -> None:

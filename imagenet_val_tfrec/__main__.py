@@ -13,8 +13,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from imagenet_val_tfrec import adoption, command_line, jpeg, verification
-from imagenet_val_tfrec.config import ImagenetValTfrecConfig
+from imagenet_val_tfrec import adoption
+from imagenet_val_tfrec import verify as verify_lib
+from imagenet_val_tfrec.core import command_line
+from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
+from imagenet_val_tfrec.records import jpeg
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,7 +109,7 @@ def _config(text: str) -> str | ImagenetValTfrecConfig:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-  report = verification.verify(
+  report = verify_lib.verify(
     arguments.path,
     decode=arguments.decode,
     label_file=arguments.label_file,
@@ -116,12 +119,9 @@ def _verify(arguments: argparse.Namespace) -> int:
   )
   for finding in report.findings:
     print(finding)
-  others = ''
-  if report.num_others:
-    others = f' ({report.num_others:,} of them PNG, GIF or BMP)'
   print(
     f'{arguments.path}: {report.num_files:,} files, {report.num_records:,} '
-    f'records{others}, {report.num_bytes / 1e6:,.1f} MB: '
+    f'records, {report.num_bytes / 1e6:,.1f} MB: '
     + (f'{len(report.findings):,} faults' if report.findings else 'no faults')
   )
   return 1 if report.findings else 0

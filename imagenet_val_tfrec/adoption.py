@@ -15,20 +15,13 @@ from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
-from imagenet_val_tfrec import (
-  checking,
-  counting,
-  errors,
-  files,
-  imagenet_val_tfrec_dataset_builder,
-  inspection,
-  jpeg,
-  provenance,
-  records,
-  staging,
-  storage,
-)
-from imagenet_val_tfrec.config import ImagenetValTfrecConfig
+from imagenet_val_tfrec import imagenet_val_tfrec_dataset_builder
+from imagenet_val_tfrec.core import errors, small_files, storage
+from imagenet_val_tfrec.dataset import provenance
+from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
+from imagenet_val_tfrec.records import counting, frames, jpeg, raw_files
+from imagenet_val_tfrec.records import record as record_lib
+from imagenet_val_tfrec.writing import staging
 
 # Another disk, too many links, not one's own file, no such links there.
 _NO_HARD_LINK = (
@@ -37,13 +30,26 @@ _NO_HARD_LINK = (
 )
 
 
+_IN_THE_WAY = (
+  'Say overwrite to replace it, or another data_dir, or a config of another '
+  'name'
+)
+
+
 class _File(NamedTuple):
-  """What was found in one file; the labels are those of some records."""
+  """A file to adopt.
+
+  Attributes:
+    path: Of the file.
+    length: How many records are in it.
+    size: In bytes.
+    labels: Of its first and its last record.
+  """
 
   path: str
   length: int
   size: int
-  labels: Sequence[int]
+  labels: tuple[int, int]
 
 
 def adopt(
@@ -86,9 +92,9 @@ def adopt(
         f'{path}: files there cannot be linked, expected a folder of this '
         'machine. Adopt here, then copy the dataset'
       )
-  found = [_examine(path) for path in files.legacy_shards(tfrec_dir)]
+  files = [_examine(path) for path in raw_files.legacy_shards(tfrec_dir)]
   counting.check_older(
-    [file.path for file in found], [file.length for file in found]
+    [file.path for file in files], [file.length for file in files]
   )
   _check_split(split)
   # TFDS would read what is there, and what is there may be damaged.
@@ -97,15 +103,15 @@ def adopt(
   target = os.path.join(
     os.path.abspath(data_dir), os.path.relpath(builder.data_dir, nowhere)
   )
-  _check_absent(target, overwrite)
-  _check_labels(found, builder.info.features['label'].num_classes)
-  with staging.open_site(staging.beside(target), target) as site:
-    # Again: another process may have built it before the site was ours.
-    _check_absent(target, overwrite)
-    adopted = _builder(site.path, config)
-    _fill(adopted, found, split, adopted_from=tfrec_dir)
+  staging.check_absent(target, overwrite, _IN_THE_WAY)
+  _check_labels(files, builder.info.features['label'].num_classes)
+  with staging.open_work_dir(staging.beside(target), target) as work_dir:
+    # Again: another process may have built it meanwhile.
+    staging.check_absent(target, overwrite, _IN_THE_WAY)
+    adopted = _builder(work_dir.path, config)
+    _fill(adopted, files, split, adopted_from=tfrec_dir)
     _name_default_config(builder, data_dir)
-    site.publish(os.fspath(adopted.data_dir))
+    work_dir.publish(os.fspath(adopted.data_dir))
   return target
 
 
@@ -145,38 +151,39 @@ def _examine(path: str) -> _File:
       length += 1
     if not first or not last:
       raise errors.InputError(f'{path}: an empty file, expected records')
-    labels = []
-    for number, frame in ((0, first), (length - 1, last)):
-      try:
-        record = records.parse(frame.payload(reader, checking.max_length()))
-        inspection.check_shape(record)
-      except (records.RecordError, jpeg.JpegError) as e:
-        raise counting.bad_record(path, number, frame.offset, str(e)) from e
-      labels.append(record.label)
+    labels = (
+      _label(reader, path, 0, first),
+      _label(reader, path, length - 1, last),
+    )
     return _File(path, length, reader.size, labels)
 
 
-def _check_absent(target: str, overwrite: bool) -> None:
-  if storage.exists(target) and not overwrite:
-    raise errors.InputError(
-      f'{target}: there is a dataset already. Say overwrite to replace it, or '
-      'another data_dir, or a config of another name'
-    )
+def _label(
+  reader: storage.RandomReader, path: str, number: int, frame: frames.Frame
+) -> int:
+  """Checks a record; returns its label."""
+  try:
+    record = record_lib.read(reader, frame)
+    record_lib.check(record, jpeg.Checks())
+  except (frames.RecordError, jpeg.JpegError) as e:
+    raise counting.bad_record(path, number, frame.offset, str(e)) from e
+  return record.label
 
 
-def _check_labels(found: Sequence[_File], num_classes: int) -> None:
+def _check_labels(files: Sequence[_File], num_classes: int) -> None:
   wrong = [
-    f'{file.path}: label {label}'
-    for file in found
+    f'{file.path}: {problem}'
+    for file in files
     for label in dict.fromkeys(file.labels)
-    if not 0 <= label < num_classes
+    if (problem := record_lib.label_problem(label, num_classes))
   ]
   if wrong:
     raise errors.InputError(
       errors.offenders(
-        f'labels are out of range 0..{num_classes - 1}',
+        'labels of first or last records do not fit the config',
         wrong,
-        'Say a config of that many classes: '
+        'Say a config of that many classes: --config '
+        '\'{"name": "…", "num_classes": …}\', or in Python '
         'ImagenetValTfrecConfig(name=…, num_classes=…)',
       )
     )
@@ -184,7 +191,7 @@ def _check_labels(found: Sequence[_File], num_classes: int) -> None:
 
 def _fill(
   builder: tfds.core.DatasetBuilder,
-  found: Sequence[_File],
+  files: Sequence[_File],
   split: str,
   *,
   adopted_from: str,
@@ -198,13 +205,13 @@ def _fill(
     split=split,
     filetype_suffix='tfrecord',
   )
-  shards = template.sharded_filepaths(num_shards=len(found))
-  for file, shard in zip(found, shards, strict=True):
+  shards = template.sharded_filepaths(num_shards=len(files))
+  for file, shard in zip(files, shards, strict=True):
     _give_name(file.path, os.fspath(shard))
   info = tfds.core.SplitInfo(
     name=split,
-    shard_lengths=[file.length for file in found],
-    num_bytes=sum(file.size for file in found),
+    shard_lengths=[file.length for file in files],
+    num_bytes=sum(file.size for file in files),
     filename_template=template,
   )
   builder.info.set_splits(tfds.core.SplitDict([info]))
@@ -232,4 +239,6 @@ def _name_default_config(
   folder = os.path.join(data_dir, builder.name, '.config')
   storage.make_folder(folder)
   default = {'default_config_name': builder.default_builder_config.name}
-  storage.write_text(os.path.join(folder, 'metadata.json'), json.dumps(default))
+  small_files.write_text(
+    os.path.join(folder, 'metadata.json'), json.dumps(default)
+  )

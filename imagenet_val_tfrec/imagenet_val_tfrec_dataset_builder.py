@@ -11,21 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from imagenet_val_tfrec import (
-  discovery,
-  imagenet,
-  join,
-  layout,
-  progress,
-  provenance,
-  reading,
-  runners,
-  shards,
-  staged_builder,
-  storage,
-)
-from imagenet_val_tfrec import plan as plan_lib
-from imagenet_val_tfrec.config import ImagenetValTfrecConfig
+from imagenet_val_tfrec.core import progress, storage
+from imagenet_val_tfrec.dataset import layout, provenance, staged_builder
+from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
+from imagenet_val_tfrec.inputs import discovery, imagenet, join
+from imagenet_val_tfrec.writing import plan as plan_lib
+from imagenet_val_tfrec.writing import runners, shards
 
 _SPLIT = 'validation'
 
@@ -34,7 +25,7 @@ class Builder(staged_builder.StagedBuilder):
   """ImageNet-2012 validation, in the order of the label file.
 
   `_split_generators` and `_generate_examples` are all that TFDS needs. On top
-  of them, `_generate_splits` writes the shards directly, in the building site
+  of them, `_generate_splits` writes the shards directly, in the work directory
   that the base class opens and publishes.
   """
 
@@ -84,7 +75,7 @@ class Builder(staged_builder.StagedBuilder):
     # Keys are spread over all of TFDS's sorting buckets: small ones would all
     # fall in one, which is sorted in memory.
     step = 2**128 // len(examples)
-    for i, record in enumerate(reading.read_records(shard)):
+    for i, record in enumerate(shards.read_records(shard)):
       yield (
         i * step,
         {
@@ -106,7 +97,7 @@ class Builder(staged_builder.StagedBuilder):
     Overrides a private method of TFDS 4.9.8 to 4.9.10. Where a version does
     not call it, `_split_generators` is used, which gives the same examples.
     """
-    if self._site is None:
+    if self._work_dir is None:
       split_infos: Sequence[tfds.core.SplitInfo] = super()._generate_splits(
         dl_manager, download_config
       )
@@ -125,7 +116,7 @@ class Builder(staged_builder.StagedBuilder):
     ) as report:
       summary = shards.write_plan(
         plan,
-        self._site.shards,
+        self._work_dir.shards,
         run=runners.choose(
           download_config.beam_runner, download_config.beam_options
         ),
@@ -133,7 +124,7 @@ class Builder(staged_builder.StagedBuilder):
       )
     for filename in plan.filenames:
       storage.link(
-        os.path.join(self._site.shards, filename),
+        os.path.join(self._work_dir.shards, filename),
         os.path.join(self.data_dir, filename),
       )
     self.info.metadata.clear()
@@ -155,9 +146,9 @@ class Builder(staged_builder.StagedBuilder):
     self, dl_manager: tfds.download.DownloadManager, limit: int = 0
   ) -> join.Examples:
     config: ImagenetValTfrecConfig = self.builder_config
-    examples = config.examples(lambda: os.fspath(dl_manager.manual_dir), limit)
-    # Direct writing does not encode labels, so nobody else would look.
-    number = self.info.features['label'].num_classes
-    if number is not None:
-      examples.labels.check_range(number)
-    return examples
+    # Direct writing does not encode labels, so TFDS does not check their range.
+    return config.examples(
+      lambda: os.fspath(dl_manager.manual_dir),
+      limit,
+      num_classes=self.info.features['label'].num_classes,
+    )

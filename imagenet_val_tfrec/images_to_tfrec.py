@@ -15,26 +15,16 @@ from collections.abc import Sequence
 
 import tqdm
 
-from imagenet_val_tfrec import (
-  command_line,
-  errors,
-  imagenet,
-  join,
-  jpeg,
-  labels,
-  numbering,
-  progress,
-  publishing,
-  runners,
-  shards,
-  sources,
-  staging,
-  storage,
-)
-from imagenet_val_tfrec import plan as plan_lib
+from imagenet_val_tfrec.core import command_line, errors, progress, storage
+from imagenet_val_tfrec.core import workers as workers_lib
+from imagenet_val_tfrec.inputs import imagenet, join, sources
+from imagenet_val_tfrec.inputs import labels as labels_lib
+from imagenet_val_tfrec.records import jpeg, raw_files
+from imagenet_val_tfrec.writing import plan as plan_lib
+from imagenet_val_tfrec.writing import publishing, runners, shards, staging
 
 # In the folder of the files, so on the same disk; no glob finds it.
-_SITE = '.incomplete'
+_WORK_DIR = '.incomplete'
 # What the older script told of itself, and so it is told here.
 _DIVIDER = '-' * 37
 _OLD_OPTIONS = (
@@ -96,7 +86,7 @@ def make_tfrec(
     OSError: if images or labels are not there, or files cannot be written.
   """
   _check_arguments(img_shard, tfrec_base, num_images, workers, max_pixels)
-  label_lines = labels.read_labels(label_file)
+  label_lines = labels_lib.read_labels(label_file)
   if check_labels:
     imagenet.check_labels(label_lines, unless='--no_check_labels')
   examples = join.locate(
@@ -106,10 +96,12 @@ def make_tfrec(
     max_pixels=max_pixels,
   )
   plan = _plan(examples, img_shard, tfrec_base, max_pixels)
-  site_path = os.path.join(tfrec_dir, _SITE)
+  work_dir_path = os.path.join(tfrec_dir, _WORK_DIR)
   with (
     publishing.removed_if_empty(tfrec_dir),
-    staging.open_site(site_path, tfrec_dir, publishing.put_back) as site,
+    staging.open_work_dir(
+      work_dir_path, tfrec_dir, publishing.put_back
+    ) as work_dir,
   ):
     publishing.in_the_way(tfrec_dir, tfrec_base, overwrite)
     # The words of the older script.
@@ -124,13 +116,13 @@ def make_tfrec(
     ) as report:
       shards.write_plan(
         plan,
-        site.shards,
+        work_dir.shards,
         run=runners.from_flags(workers, beam_pipeline_options),
         progress=report,
       )
     # Again: it took a while.
     old = publishing.in_the_way(tfrec_dir, tfrec_base, overwrite)
-    publishing.publish(site, old, plan.filenames)
+    publishing.publish(work_dir, old, plan.filenames)
   paths = [os.path.join(tfrec_dir, name) for name in plan.filenames]
   size = sum(map(storage.size_of, paths))
   print(
@@ -209,7 +201,7 @@ def _check_arguments(
   ):
     if value < least:
       raise errors.InputError(f'{name} is {value}, expected {least} or more')
-  runners.check_workers(workers)
+  workers_lib.check_workers(workers)
   if not tfrec_base or tfrec_base[0] == '.' or '/' in tfrec_base:
     raise errors.InputError(
       f'tfrec_base is {tfrec_base!r}, expected the beginning of a file name; '
@@ -226,9 +218,9 @@ def _plan(
     examples=examples,
     lengths=lengths,
     filenames=[
-      numbering.shard_name(tfrec_base, i) for i in range(len(lengths))
+      raw_files.shard_name(tfrec_base, i) for i in range(len(lengths))
     ],
-    checks=plan_lib.Checks(max_pixels=max_pixels),
+    checks=jpeg.Checks(max_pixels=max_pixels),
   )
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from imagenet_val_tfrec import image_ops, prepared, preprocessing, runners
 from imagenet_val_tfrec.adoption import adopt
+from imagenet_val_tfrec.core import workers
+from imagenet_val_tfrec.pipeline import image_ops, preprocessing, read
 
 __all__ = ['adopt', 'input_fn', 'parser']
 
@@ -93,13 +94,13 @@ def input_fn(
     )
 
   # One file after the other: reading takes a twentieth of the time.
-  dataset = prepared.read_in_order(prepared.find_older(tfrec_dir))
+  dataset = read.read_in_order(read.find_older(tfrec_dir))
   if shuffle_buffer:
     dataset = dataset.shuffle(shuffle_buffer, seed=seed)
   if repeat:
     dataset = dataset.repeat()
   dataset = dataset.map(
-    example, num_parallel_calls=2 * runners.num_cpus(), deterministic=True
+    example, num_parallel_calls=2 * workers.num_cpus(), deterministic=True
   )
   options = tf.data.Options()
   options.autotune.enabled = False

@@ -13,14 +13,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 import imagenet_val_tfrec
-from imagenet_val_tfrec import (
-  __main__,
-  errors,
-  images_to_tfrec,
-  legacy,
-  records,
-  staging,
-)
+from imagenet_val_tfrec import __main__, images_to_tfrec, legacy
+from imagenet_val_tfrec.core import errors
+from imagenet_val_tfrec.records import frames
+from imagenet_val_tfrec.records import record as record_lib
+from imagenet_val_tfrec.writing import staging
 
 DUMMY = making.ROOT / 'dummy_data'
 LABELS = [985, 417, 970, 978, 971, 599, 920, 879]
@@ -65,11 +62,11 @@ def labels_in(data_dir, name='imagenet_val_tfrec', split='validation'):
 def change_record(path, **changes) -> None:
   """Replaces the first record of a file by one of other fields."""
   content = path.read_bytes()
-  start = records.HEADER_SIZE
-  end = start + records.frame_length(content[:start])
-  record = dataclasses.replace(records.parse(content[start:end]), **changes)
-  rest = content[end + records.FOOTER_SIZE :]
-  path.write_bytes(b''.join(records.serialise(record)) + rest)
+  start = frames.HEADER_SIZE
+  end = start + frames.frame_length(content[:start])
+  record = dataclasses.replace(record_lib.parse(content[start:end]), **changes)
+  rest = content[end + frames.FOOTER_SIZE :]
+  path.write_bytes(b''.join(record_lib.serialise(record)) + rest)
 
 
 def test_tfds_reads_adopted_files_in_their_order(raw, tmp_path):
@@ -171,7 +168,7 @@ def test_a_dataset_is_replaced_only_on_demand(raw, tmp_path):
 def test_a_build_in_progress_is_left_alone(raw, tmp_path):
   target = str(tmp_path / 'data' / VERSION)
   with (
-    staging.open_site(staging.beside(target), target),
+    staging.open_work_dir(staging.beside(target), target),
     pytest.raises(staging.BusyError),
   ):
     legacy.adopt(raw, tmp_path / 'data')

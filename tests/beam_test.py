@@ -13,14 +13,10 @@ import tensorflow_datasets as tfds
 from apache_beam.options import pipeline_options
 
 import imagenet_val_tfrec
-from imagenet_val_tfrec import (
-  join,
-  labels,
-  plan,
-  runners,
-  shards,
-  sources,
-)
+from imagenet_val_tfrec.inputs import join, sources
+from imagenet_val_tfrec.inputs import labels as labels_lib
+from imagenet_val_tfrec.writing import plan as plan_lib
+from imagenet_val_tfrec.writing import runners, shards
 
 ROOT = pathlib.Path(__file__).parent.parent
 DUMMY = ROOT / 'dummy_data'
@@ -60,14 +56,14 @@ def _copy(picture: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
   return copy
 
 
-def plan_of(folder: pathlib.Path) -> plan.Plan:
+def plan_of(folder: pathlib.Path) -> plan_lib.Plan:
   examples = join.locate(
-    labels.read_labels(str(folder / 'labels.txt')),
+    labels_lib.read_labels(str(folder / 'labels.txt')),
     sources.open_source(str(folder / 'images')),
   )
-  return plan.Plan(
+  return plan_lib.Plan(
     examples=examples,
-    lengths=plan.shard_lengths(examples.sizes, NUM_SHARDS),
+    lengths=plan_lib.shard_lengths(examples.sizes, NUM_SHARDS),
     filenames=[f'part_{i:02d}' for i in range(NUM_SHARDS)],
   )
 
@@ -194,10 +190,10 @@ def test_bad_images_are_counted_over_all_workers(tmp_path, many):
   lines = [f'{i}.jpg 0\n' for i in range(40)]
   (bad / 'labels.txt').write_text(''.join(lines))
   examples = join.locate(
-    labels.read_labels(str(bad / 'labels.txt')),
+    labels_lib.read_labels(str(bad / 'labels.txt')),
     sources.open_source(str(bad / 'images')),
   )
-  broken = plan.Plan(
+  broken = plan_lib.Plan(
     examples=examples, lengths=[10] * 4, filenames=list('abcd')
   )
   (tmp_path / 'out').mkdir()

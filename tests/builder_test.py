@@ -12,7 +12,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 import imagenet_val_tfrec
-from imagenet_val_tfrec import errors, imagenet, storage
+from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.inputs import imagenet
 
 ROOT = pathlib.Path(__file__).parent.parent
 DUMMY = ROOT / 'dummy_data'

@@ -20,8 +20,8 @@ import making
 import pytest
 from making import frame, member, scan
 
-from imagenet_val_tfrec import errors
-from imagenet_val_tfrec import imagenet_val_tfrec_dataset_builder as builder_lib
+from imagenet_val_tfrec import imagenet_val_tfrec_dataset_builder
+from imagenet_val_tfrec.core import errors
 
 FILES = {
   'a.jpg': making.picture('tiny'),
@@ -666,7 +666,7 @@ def build_while_a_tar_changes(tmp_path, monkeypatch, change, when: str) -> str:
   """Builds; changes the tar before it is opened to be read, or read."""
   images = making.write_tar(tmp_path / 'x.tar', FILES)
   (tmp_path / 'l.txt').write_bytes(LABELS)
-  write_plan = builder_lib.shards.write_plan
+  write_plan = imagenet_val_tfrec_dataset_builder.shards.write_plan
   pread = os.pread
   changed = []
 
@@ -682,7 +682,9 @@ def build_while_a_tar_changes(tmp_path, monkeypatch, change, when: str) -> str:
       monkeypatch.setattr(os, 'pread', pread_changed)
     return write_plan(*args, **kwargs)
 
-  monkeypatch.setattr(builder_lib.shards, 'write_plan', write_changed)
+  monkeypatch.setattr(
+    imagenet_val_tfrec_dataset_builder.shards, 'write_plan', write_changed
+  )
   with pytest.raises(errors.InputError) as e:
     making.build(
       tmp_path / 'data',
@@ -707,13 +709,15 @@ def test_an_image_that_changes_during_the_build(
 ):
   images = making.write_folder(tmp_path / 'images', FILES)
   (tmp_path / 'l.txt').write_bytes(LABELS)
-  write_plan = builder_lib.shards.write_plan
+  write_plan = imagenet_val_tfrec_dataset_builder.shards.write_plan
 
   def change_and_write(*args, **kwargs):
     change(images if says.endswith('read: ') else images / 'b.jpg')
     return write_plan(*args, **kwargs)
 
-  monkeypatch.setattr(builder_lib.shards, 'write_plan', change_and_write)
+  monkeypatch.setattr(
+    imagenet_val_tfrec_dataset_builder.shards, 'write_plan', change_and_write
+  )
   with pytest.raises(errors.InputError, match='1 images cannot be used') as e:
     making.build(
       tmp_path / 'data', image_dir=images, label_file=tmp_path / 'l.txt'

@@ -30,7 +30,9 @@ from collections.abc import Callable
 import making
 import tensorflow_datasets as tfds
 
-from imagenet_val_tfrec import records, storage
+from imagenet_val_tfrec.core import storage
+from imagenet_val_tfrec.records import frames
+from imagenet_val_tfrec.records import record as record_lib
 
 DATASET = 'imagenet_val_tfrec/made/1.0.0'
 OVERWRITE = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
@@ -117,11 +119,11 @@ def labels_in(data_dir: pathlib.Path) -> list[int] | None:
     content = pathlib.Path(path).read_bytes()
     position = 0
     while position < len(content):
-      start = position + records.HEADER_SIZE
-      end = start + records.frame_length(content[position:start])
-      position = end + records.FOOTER_SIZE
-      records.check_payload(content[start:end], content[end:position])
-      found.append(records.parse(content[start:end]).label)
+      start = position + frames.HEADER_SIZE
+      end = start + frames.frame_length(content[position:start])
+      position = end + frames.FOOTER_SIZE
+      frames.check_payload(content[start:end], content[end:position])
+      found.append(record_lib.parse(content[start:end]).label)
   return found
 
 

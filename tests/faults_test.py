@@ -148,7 +148,7 @@ def test_a_folder_that_is_forbidden(tmp_path, forbidden):
     path.chmod(0o000 if forbidden == 'images' else 0o555)
   script = (
     'import pathlib, sys, making\n'
-    'from imagenet_val_tfrec import command_line\n'
+    'from imagenet_val_tfrec.core import command_line\n'
     'def work():\n'
     '  data_dir, images, labels = sys.argv[1:]\n'
     '  built = making.build(data_dir, image_dir=images, label_file=labels)\n'

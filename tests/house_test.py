@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,68 +14,72 @@ import imagenet_val_tfrec
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / 'imagenet_val_tfrec'
 
-# A module imports only modules above it. A new one finds its place here first.
-FLOORS = [
-  ['_version', 'errors', 'names', 'numbering', 'wire', 'progress'],
-  ['storage'],
-  ['files', 'folders', 'jpeg', 'label_lines', 'outputs', 'records', 'staging'],
-  [
-    *('command_line', 'decoding', 'frames', 'inventory', 'other_images'),
-    *('publishing', 'tar_index'),
-  ],
-  ['counting', 'labels', 'sources'],
-  ['imagenet', 'matching'],
-  ['discovery', 'join'],
-  ['plan'],
-  ['reading', 'runners'],
-  ['shards'],
-  ['config', 'layout', 'provenance'],
-  ['image_ops', 'inspection', 'prepared', 'staged_builder'],
-  ['checking', 'preprocessing'],
-  ['completeness'],
-  ['imagenet_val_tfrec_dataset_builder', 'images_to_tfrec', 'pipeline'],
-  ['adoption', 'verification'],
-  ['__main__', 'legacy'],
-  ['__init__'],
-]
+# What the modules of a folder may import; '' is the root, which may all.
+MAY_IMPORT = {
+  'core': {'core'},
+  'records': {'core', 'records'},
+  'inputs': {'core', 'records', 'inputs'},
+  'writing': {'core', 'records', 'inputs', 'writing'},
+  'dataset': {'core', 'records', 'inputs', 'writing', 'dataset'},
+  'pipeline': {'core', 'records', 'pipeline'},
+  'verify': {'core', 'records', 'inputs', 'verify'},
+}
+MOST_MODULES, MOST_IN_THE_ROOT, MOST_LINES = 9, 8, 400
 
 WITHOUT_TENSORFLOW = [
   'import imagenet_val_tfrec',
-  'from imagenet_val_tfrec import labels, jpeg, sources, plan, shards, runners',
+  'from imagenet_val_tfrec.inputs import labels, sources',
+  'from imagenet_val_tfrec.writing import plan, runners, shards',
+  'from imagenet_val_tfrec import verify',
   'from imagenet_val_tfrec import images_to_tfrec',
   'from imagenet_val_tfrec import __main__',
 ]
 
 
-def imports_of(module: str) -> set[str]:
-  """Returns the modules of this package that a module imports, anywhere."""
-  found = set()
-  tree = ast.parse((PACKAGE / f'{module}.py').read_text())
-  for node in ast.walk(tree):
+def modules_of(folder: str) -> list[pathlib.Path]:
+  """Returns the modules of a folder; '' is the root."""
+  return sorted((PACKAGE / folder).glob('*.py'))
+
+
+def folders_imported(module: pathlib.Path) -> set[str]:
+  """Returns the folders that a module imports from; '' is the root."""
+  names = []
+  for node in ast.walk(ast.parse(module.read_text())):
     if isinstance(node, ast.ImportFrom):
-      if node.module == 'imagenet_val_tfrec':
-        found |= {alias.name for alias in node.names}
-      elif (node.module or '').startswith('imagenet_val_tfrec.'):
-        found.add(node.module.split('.')[1])
+      names += [f'{node.module}.{alias.name}' for alias in node.names]
     elif isinstance(node, ast.Import):
-      found |= {
-        alias.name.split('.')[1]
-        for alias in node.names
-        if alias.name.startswith('imagenet_val_tfrec.')
-      }
-  return found
+      names += [alias.name for alias in node.names]
+  parts = [name.split('.') for name in names]
+  inside = [part[1:] for part in parts if part[0] == PACKAGE.name]
+  return {part[0] if part[0] in MAY_IMPORT else '' for part in inside}
 
 
-def test_every_module_has_its_floor():
-  modules = {path.stem for path in PACKAGE.glob('*.py')}
-  assert modules == {module for floor in FLOORS for module in floor}
+def test_every_folder_has_its_rule():
+  folders = {path.parent.name for path in PACKAGE.glob('*/*.py')}
+  assert folders == set(MAY_IMPORT)
 
 
-@pytest.mark.parametrize('floor', range(len(FLOORS)))
-def test_imports_run_one_way(floor):
-  above = {module for modules in FLOORS[:floor] for module in modules}
-  for module in FLOORS[floor]:
-    assert imports_of(module) <= above, module
+@pytest.mark.parametrize('folder', MAY_IMPORT)
+def test_imports_run_one_way(folder):
+  for module in modules_of(folder):
+    assert folders_imported(module) <= MAY_IMPORT[folder], module
+
+
+@pytest.mark.parametrize('folder', ['', *MAY_IMPORT])
+def test_folders_are_small(folder):
+  names = [path.name for path in modules_of(folder)]
+  most = MOST_MODULES if folder else MOST_IN_THE_ROOT
+  assert len(set(names) - {'__init__.py'} if folder else names) <= most
+
+
+def test_every_module_has_a_test():
+  """In a test file of its name, or named in the docstring of one."""
+  tests = list((ROOT / 'tests').rglob('*_test.py'))
+  own = {path.name.removesuffix('_test.py') for path in tests}
+  said = ' '.join(ast.get_docstring(ast.parse(p.read_text())) for p in tests)
+  modules = {path.stem for path in PACKAGE.rglob('*.py')} - {'__init__'}
+  named = {name for name in modules if f'`{name}`' in said}
+  assert modules - own - named == set()
 
 
 @pytest.mark.parametrize('statement', WITHOUT_TENSORFLOW)
@@ -112,10 +117,10 @@ def test_public_names():
 
 def test_no_module_is_too_long():
   lengths = {
-    path.name: len(path.read_text().splitlines())
-    for path in PACKAGE.glob('*.py')
+    str(path): len(path.read_text().splitlines())
+    for path in PACKAGE.rglob('*.py')
   }
-  assert {n: lines for n, lines in lengths.items() if lines > 250} == {}
+  assert {n: k for n, k in lengths.items() if k > MOST_LINES} == {}
 
 
 def test_wheel_holds_the_metadata_files(tmp_path):
@@ -123,10 +128,8 @@ def test_wheel_holds_the_metadata_files(tmp_path):
   copy.mkdir()
   for name in ('setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE'):
     (copy / name).write_bytes((ROOT / name).read_bytes())
-  (copy / PACKAGE.name).mkdir()
-  for path in PACKAGE.iterdir():
-    if path.is_file():
-      (copy / PACKAGE.name / path.name).write_bytes(path.read_bytes())
+  ignored = shutil.ignore_patterns('__pycache__')
+  shutil.copytree(PACKAGE, copy / PACKAGE.name, ignore=ignored)
   subprocess.run(
     [
       *(sys.executable, '-m', 'pip', 'wheel', '--no-deps'),
@@ -141,5 +144,7 @@ def test_wheel_holds_the_metadata_files(tmp_path):
     scripts = archive.read(points[0]).decode()
   for name in ('README.md', 'CITATIONS.bib', 'TAGS.txt', 'py.typed'):
     assert f'imagenet_val_tfrec/{name}' in names
+  for path in PACKAGE.rglob('*.py'):
+    assert path.relative_to(PACKAGE.parent).as_posix() in names
   assert not [n for n in names if n.startswith(('tests', 'dummy_data'))]
   assert 'images_to_tfrec = ' in scripts

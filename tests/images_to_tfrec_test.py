@@ -13,14 +13,10 @@ import making
 import pytest
 import tensorflow as tf
 
-from imagenet_val_tfrec import (
-  files,
-  images_to_tfrec,
-  legacy,
-  publishing,
-  staging,
-  storage,
-)
+from imagenet_val_tfrec import images_to_tfrec, legacy
+from imagenet_val_tfrec.core import storage
+from imagenet_val_tfrec.records import raw_files
+from imagenet_val_tfrec.writing import publishing, staging
 
 ROOT = making.ROOT
 DUMMY = ROOT / 'dummy_data'
@@ -142,7 +138,7 @@ def test_twelve_files_stay_in_order(tmp_path):
     tfrec_dir=str(tmp_path / 'raw'),
     img_shard=1,
   )
-  assert files.legacy_shards(tmp_path / 'raw') == paths
+  assert raw_files.legacy_shards(tmp_path / 'raw') == paths
   assert paths[10].endswith('data_10.tfrecord')
   dataset = legacy.input_fn(tmp_path / 'raw', 6, 16, 16)
   labels = [label for _, labels in dataset for label in labels.numpy()]
@@ -285,7 +281,7 @@ def test_files_of_other_names_are_left_alone(tmp_path, capsys):
 
 
 def test_two_runs_cannot_mix(tmp_path, capsys):
-  with staging.open_site(str(tmp_path / '.incomplete'), str(tmp_path)):
+  with staging.open_work_dir(str(tmp_path / '.incomplete'), str(tmp_path)):
     assert convert(tmp_path, '--overwrite') == 1
   error = capsys.readouterr().err
   assert f'process {os.getpid()} on ' in error
@@ -298,7 +294,8 @@ def test_two_runs_cannot_mix(tmp_path, capsys):
 def test_an_interrupted_run_is_gone_on_with(tmp_path, number, code):
   script = (
     'import os, sys\n'
-    'from imagenet_val_tfrec import images_to_tfrec, shards\n'
+    'from imagenet_val_tfrec import images_to_tfrec\n'
+    'from imagenet_val_tfrec.writing import shards\n'
     'write_plan = shards.write_plan\n'
     'def interrupted(*args, **kwargs):\n'
     '  write_plan(*args, **kwargs)\n'

@@ -11,7 +11,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import imagenet_val_tfrec
-from imagenet_val_tfrec import errors, images_to_tfrec, legacy
+from imagenet_val_tfrec import images_to_tfrec, legacy
+from imagenet_val_tfrec.core import errors
 
 DUMMY = making.ROOT / 'dummy_data'
 LABELS = [985, 417, 970, 978, 971, 599, 920, 879]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagenet_val_tfrec import imagenet
+from imagenet_val_tfrec.inputs import imagenet
 
 EXAMPLES = making.ROOT / 'examples'
 NOTEBOOK = EXAMPLES / 'train_and_evaluate.ipynb'

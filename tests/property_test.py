@@ -16,14 +16,10 @@ import tensorflow as tf
 from google.protobuf import message
 from hypothesis import strategies as st
 
-from imagenet_val_tfrec import (
-  frames,
-  jpeg,
-  labels,
-  names,
-  records,
-  tar_index,
-)
+from imagenet_val_tfrec.inputs import entries, tar_index
+from imagenet_val_tfrec.inputs import labels as labels_lib
+from imagenet_val_tfrec.records import frames, jpeg
+from imagenet_val_tfrec.records import record as record_lib
 
 SECOND = datetime.timedelta(seconds=1)
 given = hypothesis.given
@@ -68,14 +64,14 @@ LABEL_FILE = st.one_of(
 @given(content=LABEL_FILE)
 def test_label_files(content):
   try:
-    found = labels.parse_labels(io.BytesIO(content), path='l.txt')
-  except labels.LabelError as e:
+    found = labels_lib.parse_labels(io.BytesIO(content), path='l.txt')
+  except labels_lib.LabelError as e:
     check_message(e, about='l.txt:')
     return
   assert len(set(found.names)) == len(found) >= 1
   for i, name in enumerate(found.names):
-    assert name == names.normalise(name) != ''
-    assert not names.leads_out(name)
+    assert name == entries.normalise(name) != ''
+    assert not entries.leads_out(name)
     assert not any(ord(letter) < 0x20 for letter in name)
     assert 0 <= found.labels[i] < 2**31
     line = content.split(b'\n')[found.lines[i] - 1].decode()
@@ -86,7 +82,9 @@ def test_label_files(content):
 @given(
   table=st.dictionaries(
     st.text('aä/.桜-', min_size=1).filter(
-      lambda name: not names.leads_out(name) and names.normalise(name) == name
+      lambda name: (
+        not entries.leads_out(name) and entries.normalise(name) == name
+      )
     ),
     st.integers(0, 2**31 - 1),
     min_size=1,
@@ -97,7 +95,7 @@ def test_label_files(content):
 )
 def test_good_label_files(table, end, gap, start):
   text = start + ''.join(f'{n}{gap}{v}{end}' for n, v in table.items())
-  found = labels.parse_labels(io.BytesIO(text.encode()), path='l.txt')
+  found = labels_lib.parse_labels(io.BytesIO(text.encode()), path='l.txt')
   assert dict(zip(found.names, found.labels, strict=True)) == table
 
 
@@ -189,7 +187,7 @@ class InMemory:
     pass
 
 
-def index(content: bytes) -> list[tar_index.Member]:
+def index(content: bytes) -> list[entries.Entry]:
   return list(tar_index.read_index(InMemory(content), 'x.tar'))
 
 
@@ -201,7 +199,7 @@ def index(content: bytes) -> list[tar_index.Member]:
 def test_good_tars(files, format):
   content = making.tar_bytes(files, format=format)
   found = index(content)
-  assert {m.name: content[m.offset : m.offset + m.size] for m in found} == files
+  assert {m.path: content[m.offset : m.offset + m.size] for m in found} == files
   assert not any(m.problem for m in found)
 
 
@@ -279,7 +277,7 @@ def check_index(content: bytes) -> None:
 # --- records ---
 
 RECORD = st.builds(
-  records.Record,
+  record_lib.Record,
   label=st.integers(0, 2**63 - 1),
   height=st.integers(0, 2**63 - 1),
   width=st.integers(0, 2**63 - 1),
@@ -288,15 +286,15 @@ RECORD = st.builds(
 )
 
 
-def payload_of(record: records.Record) -> bytes:
-  return b''.join(records.serialise(record)[1:-1])
+def payload_of(record: record_lib.Record) -> bytes:
+  return b''.join(record_lib.serialise(record)[1:-1])
 
 
 @many
 @given(record=RECORD)
 def test_records_are_protobufs(record):
   payload = payload_of(record)
-  assert records.parse(payload) == record
+  assert record_lib.parse(payload) == record
   message = tf.train.Example.FromString(payload)
   assert message.SerializeToString(deterministic=True) == payload
   features = message.features.feature
@@ -311,8 +309,8 @@ def test_records_are_protobufs(record):
 )
 def test_payloads(payload):
   try:
-    record = records.parse(payload)
-  except records.RecordError as e:
+    record = record_lib.parse(payload)
+  except frames.RecordError as e:
     check_message(e)
     return
   try:
@@ -328,24 +326,24 @@ def test_payloads(payload):
 @given(
   header=st.one_of(
     st.binary(max_size=16),
-    damaged(st.integers(0, 2**64 - 1).map(records.frame_header)),
+    damaged(st.integers(0, 2**64 - 1).map(frames.frame_header)),
   )
 )
 def test_frame_headers(header):
   try:
-    length = records.frame_length(header)
-  except records.RecordError as e:
+    length = frames.frame_length(header)
+  except frames.RecordError as e:
     check_message(e)
   else:
-    assert records.frame_header(length) == header[:12]
+    assert frames.frame_header(length) == header[:12]
 
 
 FRAME_BYTES = st.builds(
   lambda header, payload, footer: header + payload + footer,
   st.one_of(
-    st.integers(0, 40).map(records.frame_header),
+    st.integers(0, 40).map(frames.frame_header),
     st.sampled_from([2**32 - 1, 2**32, 2**63, 2**64 - 1]).map(
-      records.frame_header
+      frames.frame_header
     ),
     st.binary(min_size=12, max_size=12),
   ),
@@ -356,16 +354,16 @@ FILE_OF_FRAMES = st.one_of(
   st.binary(max_size=200),
   st.lists(FRAME_BYTES, max_size=9).map(b''.join),
   st.lists(RECORD, max_size=4).map(
-    lambda found: b''.join(b''.join(records.serialise(r)) for r in found)
+    lambda found: b''.join(b''.join(record_lib.serialise(r)) for r in found)
   ),
   damaged(
     st.lists(RECORD, max_size=4).map(
-      lambda found: b''.join(b''.join(records.serialise(r)) for r in found)
+      lambda found: b''.join(b''.join(record_lib.serialise(r)) for r in found)
     )
   ),
   # Headers at every place, of records that do not fit or are tiny.
   st.builds(
-    lambda length, number: records.frame_header(length) * number,
+    lambda length, number: frames.frame_header(length) * number,
     st.sampled_from([0, 1, 11, 12, 500, 2**31]),
     st.integers(1, 3000),
   ),
@@ -380,7 +378,7 @@ def test_frames_and_damages_tile_the_file(content):
     assert part.offset == position
     if isinstance(part, frames.Frame):
       header = content[position : position + 12]
-      assert header == records.frame_header(part.length)
+      assert header == frames.frame_header(part.length)
       position += part.length + 16
     else:
       assert part.size > 0
@@ -392,7 +390,7 @@ def test_frames_and_damages_tile_the_file(content):
 @some
 @given(found=st.lists(RECORD, max_size=6), junk=st.binary(max_size=30))
 def test_frames_behind_junk_are_found(found, junk):
-  content = [b''.join(records.serialise(record)) for record in found]
+  content = [b''.join(record_lib.serialise(record)) for record in found]
   walked = list(frames.walk(InMemory(junk + b''.join(content))))
   lengths = [p.length for p in walked if isinstance(p, frames.Frame)]
   assert lengths[len(lengths) - len(found) :] == [len(c) - 16 for c in content]
@@ -406,10 +404,10 @@ def varints(number: int) -> bytes:
   message = b'\x0a\x05label\x12'
   content = bytes(number)
   for tag in (b'\x0a', b'\x1a'):
-    content = tag + records.wire.varint(len(content)) + content
-  entry = message + records.wire.varint(len(content)) + content
+    content = tag + record_lib._varint(len(content)) + content
+  entry = message + record_lib._varint(len(content)) + content
   for _ in range(2):
-    entry = b'\x0a' + records.wire.varint(len(entry)) + entry
+    entry = b'\x0a' + record_lib._varint(len(entry)) + entry
   return entry
 
 
@@ -421,30 +419,36 @@ def tar_of_names(number: int) -> bytes:
   return (info.tobuf() + body) * 4
 
 
-def parse_labels(content: bytes) -> labels.Labels:
-  return labels.parse_labels(io.BytesIO(content), path='l.txt')
+def parse_labels(content: bytes) -> labels_lib.Labels:
+  return labels_lib.parse_labels(io.BytesIO(content), path='l.txt')
 
 
 @pytest.mark.parametrize(
   ('read', 'content', 'error'),
   [
     pytest.param(
-      records.parse,
+      record_lib.parse,
       varints(5_000_000),
-      records.RecordError,
+      frames.RecordError,
       id='a label of 5 million integers',
     ),
     pytest.param(
-      records.parse,
+      record_lib.parse,
       b'\x08\0' * 300_000,
-      records.RecordError,
+      frames.RecordError,
       id='300,000 fields',
     ),
     pytest.param(
-      parse_labels, b'x\n' * 200_000, labels.LabelError, id='200,000 bad lines'
+      parse_labels,
+      b'x\n' * 200_000,
+      labels_lib.LabelError,
+      id='200,000 bad lines',
     ),
     pytest.param(
-      parse_labels, b'x' * 50_000_000, labels.LabelError, id='a line of 50 MB'
+      parse_labels,
+      b'x' * 50_000_000,
+      labels_lib.LabelError,
+      id='a line of 50 MB',
     ),
     pytest.param(
       jpeg.read_shape,

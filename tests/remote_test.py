@@ -27,7 +27,7 @@ class Store(MemoryFileSystem):
 fsspec.register_implementation('s3', Store, clobber=True)
 import tensorflow_datasets as tfds
 import imagenet_val_tfrec
-from imagenet_val_tfrec import storage
+from imagenet_val_tfrec.core import storage
 from etils import epath
 
 def put(path, target):

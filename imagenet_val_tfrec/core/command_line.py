@@ -1,0 +1,159 @@
+"""What all commands share: one clear message, and an exit code, for errors."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging as python_logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from types import FrameType, TracebackType
+
+import tqdm
+from absl import logging
+
+from imagenet_val_tfrec.core import errors
+
+TFDS_CLI = 'tensorflow_datasets.scripts.cli.build'
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_TERMINATED = 128 + signal.SIGTERM
+
+
+class _Terminated(SystemExit):
+  """SIGTERM arrived; unwinds as Ctrl-C does."""
+
+
+def exit_code(work: Callable[[], int]) -> int:
+  """Runs a command; tells what the user can mend without a traceback.
+
+  Args:
+    work: Does all of it and returns the exit code.
+
+  Returns:
+    What `work` returns; 1 if the input cannot be used or the system says no,
+    130 after SIGINT (Ctrl-C), 143 after SIGTERM.
+  """
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):  # Any path can be printed.
+      stream.reconfigure(errors='backslashreplace')
+  with _short_warnings(), _plain_log(), _sigterm_unwinds():
+    try:
+      return work()
+    except KeyboardInterrupt:
+      return 128 + signal.SIGINT
+    except _Terminated:
+      return _TERMINATED
+    except Exception as e:
+      if not (words := _in_words(e)):
+        raise
+      print(f'error: {words}', file=sys.stderr)
+      return 1
+
+
+def tell_briefly() -> None:
+  """Lets `tfds build` say what the user can mend without a traceback.
+
+  It has no such hook of its own. Any other program is left as it is.
+  """
+  if TFDS_CLI not in sys.modules or sys.excepthook is not sys.__excepthook__:
+    return
+
+  def hook(
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType | None,
+  ) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+      print('interrupted', file=sys.stderr)
+    elif words := _in_words(error):
+      print(f'error: {words}', file=sys.stderr)
+    else:
+      sys.__excepthook__(kind, error, traceback)
+
+  sys.excepthook = hook
+
+
+def must_not_exist() -> bool:
+  """Whether this is `tfds build --fail_if_exists`.
+
+  TFDS tells a builder by no other way; if it renames the flag, a dataset that
+  exists is checked, and kept.
+  """
+  return TFDS_CLI in sys.modules and any(
+    argument.startswith('--fail_if_exists') for argument in sys.argv
+  )
+
+
+@contextlib.contextmanager
+def sigterm_unwinds_tfds_build() -> Iterator[None]:
+  """Lets SIGTERM be cleaned up after, in `tfds build`."""
+  of_tfds = TFDS_CLI in sys.modules
+  with _sigterm_unwinds() if of_tfds else contextlib.nullcontext():
+    yield
+
+
+def _in_words(error: BaseException) -> str:
+  """Says what the user can mend; '' if it is nothing of that kind."""
+  if isinstance(error, OSError):
+    where = f'{error.filename!r}: ' if error.filename else ''
+    return f'{where}{error.strerror or error}'
+  if isinstance(error, MemoryError):
+    return f'{error}' or 'too little memory'
+  if isinstance(error, errors.InputError):
+    return str(error)
+  no_thread = isinstance(error, RuntimeError) and 'new thread' in str(error)
+  return f'{error}; use fewer workers' if no_thread else ''
+
+
+@contextlib.contextmanager
+def _short_warnings() -> Iterator[None]:
+  def show(message: Warning | str, *_: object, **__: object) -> None:
+    print(f'warning: {message}', file=sys.stderr)
+
+  with warnings.catch_warnings():
+    warnings.showwarning = show
+    yield
+
+
+class _AboveBars(python_logging.Handler):
+  """Prints what this package logs, above progress bars."""
+
+  def emit(self, record: python_logging.LogRecord) -> None:
+    if record.pathname.startswith(_PACKAGE):  # Not what TFDS logs.
+      tqdm.tqdm.write(record.getMessage(), file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _plain_log() -> Iterator[None]:
+  logger, handler = logging.get_absl_logger(), _AboveBars()
+  level, propagate = logger.level, logger.propagate
+  logger.setLevel(python_logging.INFO)
+  logger.propagate = False
+  logger.addHandler(handler)
+  try:
+    yield
+  finally:
+    logger.removeHandler(handler)
+    logger.propagate = propagate
+    logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+  """Lets SIGTERM raise, so that it is cleaned up after; main thread only."""
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+
+  def unwind(number: int, frame: FrameType | None) -> None:
+    raise _Terminated(_TERMINATED)
+
+  before = signal.signal(signal.SIGTERM, unwind)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,90 @@
+"""What a file is, by its first bytes, and what to do where it is the wrong one.
+
+The one table of magic numbers. Letters that a file name may begin with do not
+count alone: `BM` is a BMP image only with the zeros that its header has.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_ENOUGH = 512  # Bytes.
+
+
+class Kind(NamedTuple):
+  """A kind of file.
+
+  Attributes:
+    words: Such as 'a PNG image'.
+    advice: What to do with it, with `{}` for its path; or ''.
+  """
+
+  words: str
+  advice: str = ''
+
+
+def _packed(name: str, command: str) -> Kind:
+  return Kind(f'a {name} file', f'unpack it first: {command}')
+
+
+def _wide(bits: int) -> Kind:
+  advice = f'convert it: iconv -f UTF-{bits} -t UTF-8 {{}} > NEW'
+  return Kind(f'UTF-{bits} text', advice)
+
+
+UTF_16 = _wide(16)
+
+_KINDS = tuple(
+  (re.compile(magic, re.DOTALL | re.IGNORECASE), kind)
+  for magic, kind in (
+    (rb'\xff\xd8\xff', Kind('a JPEG image')),
+    (rb'\xff\xd8', Kind('bytes that only begin like a JPEG')),
+    (rb'\x89PNG', Kind('a PNG image')),
+    (rb'GIF8[79]a', Kind('a GIF image')),
+    (rb'BM.{4}\0{4}', Kind('a BMP image')),
+    (rb'II\*\0|MM\0\*', Kind('a TIFF image')),
+    (rb'RIFF.{4}WEBP', Kind('a WebP image')),
+    (
+      rb'.{4}ftyp(avif|avis|hei[cmsx]|hev[cmsx]|mif1|msf1)',
+      Kind('an AVIF or HEIC image'),
+    ),
+    (rb'\0\0\0\x0cjP', Kind('a JPEG 2000 image')),
+    (rb'\xff\x0a', Kind('a JPEG XL image')),
+    (rb'%PDF-', Kind('a PDF document')),
+    (rb'\x1f\x8b', _packed('gzip', 'gzip -dc {} > NEW')),
+    (rb'BZh[1-9]1AY&SY', _packed('bzip2', 'bzip2 -dc {} > NEW')),
+    (rb'\xfd7zXZ\0', _packed('xz', 'xz -dc {} > NEW')),
+    (rb'\x28\xb5\x2f\xfd', _packed('zstd', 'zstd -dc {} > NEW')),
+    (rb'PK\x03\x04', _packed('zip', 'unzip {}')),
+    (rb"7z\xbc\xaf'\x1c", _packed('7-zip', '7z x {}')),
+    (rb'Rar!\x1a\x07', _packed('RAR', 'unrar x {}')),
+    (rb'\xff\xfe\0\0', _wide(32)),
+    (rb'\xff\xfe|\xfe\xff', UTF_16),
+    (
+      rb'version https://git-lfs',
+      Kind('a Git LFS pointer', 'fetch the file: git lfs pull'),
+    ),
+    (rb'\s*<(!doctype|html|\?xml|svg|head)', Kind('an HTML or XML page')),
+  )
+)
+
+
+def kind_of(start: bytes) -> Kind | None:
+  """Returns what a file is, by its first bytes; None if that is not known."""
+  start = start[:_ENOUGH]
+  return next((kind for magic, kind in _KINDS if magic.match(start)), None)
+
+
+def describe(start: bytes) -> str:
+  """Says what a file is, by its first bytes, and what to do with it."""
+  if kind := kind_of(start):
+    return f'{kind.words} ({kind.advice.format("FILE")})'.removesuffix(' ()')
+  if not start:
+    return 'an empty file'
+  start = start[:_ENOUGH]
+  if not start.strip(b'\0'):
+    return 'zero bytes only'
+  if start.isascii() and start.decode('ascii').replace('\n', ' ').isprintable():
+    return 'plain text'
+  return 'something else'

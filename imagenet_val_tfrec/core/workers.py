@@ -1,0 +1,84 @@
+"""Threads: how many, and work that is shared out among them."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import TypeVar
+
+from imagenet_val_tfrec.core import errors
+
+_MOST_WORKERS = 1000
+
+_Item = TypeVar('_Item')
+_Result = TypeVar('_Result')
+
+
+def num_cpus() -> int:
+  """Returns how many processors this process may use."""
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def check_workers(workers: int) -> None:
+  """Raises InputError if that is no number of threads to ask for."""
+  if not 0 <= workers <= _MOST_WORKERS:
+    raise errors.InputError(
+      f'workers is {workers:,}, expected 0 to {_MOST_WORKERS:,}'
+    )
+
+
+def in_order(
+  work: Callable[[_Item], _Result],
+  items: Iterable[_Item],
+  workers: int,
+  stop: threading.Event,
+) -> Generator[_Result, None, None]:
+  """Calls `work` with each item, on threads; yields the results in order.
+
+  Items are taken as threads are free, so only a few are in memory.
+
+  Args:
+    work: Called from any thread.
+    items: What to call it with.
+    workers: How many threads.
+    stop: Is set when a call has failed, or the caller wants no more results.
+      Then no further call begins; those that are running should end soon.
+
+  Raises:
+    Exception: what `work` raised first, at once.
+  """
+  pending: collections.deque[concurrent.futures.Future[_Result]]
+  pending = collections.deque()
+  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+    try:
+      for item in items:
+        pending.append(pool.submit(work, item))
+        while len(pending) >= 2 * workers:
+          yield from _finished(pending)
+      while pending:
+        yield from _finished(pending)
+    except BaseException:
+      stop.set()
+      for future in pending:
+        future.cancel()
+      raise
+
+
+def _finished(
+  pending: collections.deque[concurrent.futures.Future[_Result]],
+) -> Iterator[_Result]:
+  """Waits for one more to end; yields those at the front that have ended."""
+  concurrent.futures.wait(
+    [future for future in pending if not future.done()],
+    return_when=concurrent.futures.FIRST_COMPLETED,
+  )
+  for future in pending:
+    if future.done():
+      future.result()
+  while pending and pending[0].done():
+    yield pending.popleft().result()

@@ -1,0 +1,1 @@
+"""What makes the shards a TFDS dataset: config, layout, provenance."""

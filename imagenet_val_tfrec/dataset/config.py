@@ -1,0 +1,148 @@
+"""What to build from: the config of the builder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Sequence
+
+import tensorflow_datasets as tfds
+
+from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.inputs import discovery, imagenet, join, sources
+from imagenet_val_tfrec.inputs import labels as labels_lib
+from imagenet_val_tfrec.records import jpeg
+
+# Of a config, as tfds.load takes it.
+_NAME = re.compile(r'(?!\.+$)[\w+=\-.]+')
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
+  """What to build from.
+
+  Attributes:
+    image_dir: A folder of images, or a `.tar`. If None, they are looked for in
+      `manual_dir`.
+    label_file: One `NAME LABEL` a line. If None, it is looked for in
+      `manual_dir`; official images need none.
+    num_images: Only the first that many lines of the label file (0: all).
+    num_classes: Number of classes. If neither this nor `class_names` is given,
+      the largest label and one.
+    class_names: Names of the classes, in order.
+    check_labels: Whether the labels of official images are compared with the
+      true ones.
+    max_pixels: Most pixels that an image header may promise.
+    decode_check: Whether every image is decoded while building, so that what
+      is damaged inside is refused too; takes ten times as long.
+  """
+
+  image_dir: str | None = None
+  label_file: str | None = None
+  num_images: int = 0
+  num_classes: int | None = None
+  class_names: Sequence[str] | None = None
+  check_labels: bool = True
+  max_pixels: int = jpeg.MAX_PIXELS
+  decode_check: bool = False
+
+  # What was read for the label's feature, and the file's size and mtime then.
+  _labels_read: tuple[labels_lib.Labels, tuple[int, int]] | None = (
+    dataclasses.field(default=None, init=False, repr=False)
+  )
+
+  def __post_init__(self) -> None:
+    if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+      raise errors.InputError(
+        f'name is {self.name!r}, expected letters, digits and _ + = - . alone'
+      )
+    for option in ('num_images', 'num_classes', 'max_pixels'):
+      value = getattr(self, option)
+      if value is not None and type(value) is not int:
+        raise errors.InputError(f'{option} is {value!r}, expected a number')
+    self.image_dir = self.image_dir and os.fspath(self.image_dir)
+    self.label_file = self.label_file and os.path.expanduser(self.label_file)
+    if self.num_images < 0:
+      raise errors.InputError(
+        f'num_images is {self.num_images}, expected 0 or more'
+      )
+    if self.class_names is not None:
+      number = len(self.class_names)
+      if self.num_classes not in (None, number):
+        raise errors.InputError(
+          f'num_classes is {self.num_classes}, but there are {number} '
+          'class_names; say one of the two'
+        )
+      self.num_classes = number
+
+  def examples(
+    self,
+    manual_dir: Callable[[], str],
+    limit: int = 0,
+    num_classes: int | None = None,
+  ) -> join.Examples:
+    """Finds images and labels and puts them together.
+
+    Args:
+      manual_dir: Returns the folder to look in for what is not given.
+      limit: Only the first that many examples (0: all).
+      num_classes: Labels must be below; None if that is not known.
+
+    Returns:
+      The examples, every one of them found and its label checked.
+
+    Raises:
+      errors.InputError: if anything does not fit.
+      FileNotFoundError: if there is nothing.
+    """
+    if self.image_dir:
+      source = sources.open_source(self.image_dir)
+    else:
+      source = discovery.find_images(manual_dir())
+    if self.label_file:
+      labels = self._read_labels(self.label_file)
+    elif self.image_dir:
+      labels = discovery.labels_of(source)
+    else:
+      labels = discovery.find_labels(manual_dir())
+    if self.check_labels:
+      imagenet.check_labels(labels)
+    if num_classes is not None:
+      labels.check_range(num_classes)
+    limits = [n for n in (self.num_images, limit) if n]
+    return join.locate(
+      labels,
+      source,
+      limit=min(limits, default=0),
+      max_pixels=self.max_pixels,
+    )
+
+  def label_feature(self) -> tfds.features.ClassLabel:
+    """Returns the feature of the label."""
+    doc = 'Class of the image, as in the label file.'
+    if self.class_names is not None:
+      return tfds.features.ClassLabel(names=self.class_names, doc=doc)
+    number = self.num_classes
+    if number is None and not self.label_file:
+      number = imagenet.NUM_CLASSES
+    elif number is None and self.label_file and storage.exists(self.label_file):
+      # Whoever builds is told what is wrong with it.
+      with contextlib.suppress(errors.InputError):
+        labels = self._read_labels(self.label_file)
+        number = labels.num_classes()
+        self._labels_read = labels, storage.state_of(self.label_file)
+    return tfds.features.ClassLabel(num_classes=number, doc=doc)
+
+  def checks(self) -> jpeg.Checks:
+    """Returns what is refused in an image."""
+    return jpeg.Checks(max_pixels=self.max_pixels, decode=self.decode_check)
+
+  def _read_labels(self, path: str) -> labels_lib.Labels:
+    """Reads the label file, once for the feature and the examples."""
+    if self._labels_read:
+      (labels, state), self._labels_read = self._labels_read, None
+      if state == storage.state_of(path):
+        return labels
+    return discovery.read_labels(path)

@@ -1,0 +1,216 @@
+"""What a dataset was made from: kept in `info.metadata`, asked before reuse."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from imagenet_val_tfrec.core import errors, small_files, storage
+from imagenet_val_tfrec.inputs import join
+from imagenet_val_tfrec.records import counting, jpeg
+from imagenet_val_tfrec.records import record as record_lib
+from imagenet_val_tfrec.writing import shards
+
+# In the metadata of datasets that were adopted, not built.
+ADOPTED_FROM = 'adopted_from'
+
+_ADVICE = 'Build with --overwrite to replace it, or remove the folder'
+_MOST_CLASSES = 100_000  # Whose names are compared.
+
+
+def describe(
+  examples: join.Examples,
+  summary: shards.Summary,
+  checks: jpeg.Checks,
+  limit: int,
+) -> dict[str, Any]:
+  """Returns what `info.metadata` says of the input.
+
+  Args:
+    examples: What was built.
+    summary: Of the shards.
+    checks: What was refused in images.
+    limit: Of a build in part, as `--max_examples_per_split`; else 0.
+  """
+  return {
+    'max_examples_per_split': limit,
+    'decode_check': checks.decode,
+    'max_pixels': checks.max_pixels,
+    'source_kind': examples.source.kind,
+    'source_name': os.path.basename(examples.source.path.rstrip('/')),
+    'label_file': os.path.basename(examples.labels.path),
+    'label_file_sha256': examples.labels.sha256,
+    'images': len(examples),
+    'image_bytes': examples.image_bytes(),
+    'chans': summary.chans,
+    'fingerprint': examples.fingerprint(),
+  }
+
+
+def check(
+  builder: tfds.core.DatasetBuilder,
+  find: Callable[[], join.Examples],
+  *,
+  checks: jpeg.Checks,
+  limit: int,
+  is_named: bool,
+) -> None:
+  """Checks that the dataset that is there is the one that would be built.
+
+  Args:
+    builder: Of the dataset.
+    find: Finds today's input; where there is none, the dataset is what it is.
+    checks: What would be refused in images.
+    limit: As in `describe`.
+    is_named: Whether somebody said where the input is; then there is a warning
+      if it is not there.
+
+  Raises:
+    errors.InputError: if only a part of it is there, or it was made from other
+      input.
+  """
+  _check_whole(builder)
+  _check_same_classes(builder)
+  _check_same_options(builder.info, checks)
+  try:
+    examples = find()
+  except (OSError, AssertionError, errors.InputError) as e:
+    # TFDS asserts that there is a manual_dir.
+    _check_same_part(builder.info, limit)
+    if is_named or isinstance(e, errors.InputError):
+      warnings.warn(
+        f'{builder.data_dir} is taken as it is: what is there to build from '
+        f'cannot be used: {e}',
+        stacklevel=3,
+      )
+    return
+  _check_same_input(builder.info, examples)
+
+
+def is_damaged(folder: str) -> bool:
+  """Whether there is a dataset whose metadata cannot be read."""
+  if storage.exists(os.path.join(folder, 'dataset_info.json')):
+    try:
+      read_metadata(folder)
+    except errors.InputError:
+      return True
+  return False
+
+
+def read_metadata(folder: str) -> None:
+  """Reads the metadata of a dataset, to see that it can be read.
+
+  Raises:
+    errors.InputError: if a file is missing or damaged.
+  """
+  for name in ('dataset_info.json', 'features.json', 'metadata.json'):
+    path = os.path.join(folder, name)
+    try:
+      small_files.read_json(path)
+    except FileNotFoundError:
+      if name != 'metadata.json':  # Where there is nothing to say it is not.
+        raise errors.InputError(
+          f'{folder}: there is a folder, but no whole dataset in it (missing: '
+          f'{name!r}). {_ADVICE}'
+        ) from None
+    except errors.InputError as e:
+      raise errors.InputError(f'{e}. {_ADVICE}') from e
+
+
+def _check_whole(builder: tfds.core.DatasetBuilder) -> None:
+  read_metadata(builder.data_dir)
+  expected: list[str] = []
+  for split in builder.info.splits.values():
+    expected += map(os.fspath, split.filepaths)
+  missing = [path for path in expected if not storage.exists(path)]
+  if missing or not builder.info.splits:
+    names = [os.path.basename(path) for path in missing]
+    raise errors.InputError(
+      f'{builder.data_dir}: there is a folder, but no whole dataset in it '
+      f'(missing: {errors.some(names) or "a split"}). {_ADVICE}'
+    )
+  if builder.info.file_format.value != 'tfrecord':
+    return
+  for split in builder.info.splits.values():
+    paths = [os.fspath(path) for path in split.filepaths]
+    counting.check_dataset(paths, split.shard_lengths, split.num_bytes)
+
+
+def _check_same_part(info: tfds.core.DatasetInfo, limit: int) -> None:
+  metadata = info.metadata or {}
+  built = metadata.get('max_examples_per_split', 0)
+  if built not in (0, limit):
+    raise errors.InputError(
+      f'{info.data_dir}: this dataset was made of the first {built:,} examples '
+      f'alone, fingerprint {metadata.get("fingerprint")}; and there is nothing '
+      f"to compare it with. {_ADVICE}, or say that many as today's limit"
+    )
+
+
+def _check_same_options(
+  info: tfds.core.DatasetInfo, checks: jpeg.Checks
+) -> None:
+  metadata = info.metadata or {}
+  usual = jpeg.Checks()
+  problems = []
+  if checks.decode and not metadata.get('decode_check', usual.decode):
+    problems.append('without decode_check (verify --decode checks it as it is)')
+  most = metadata.get('max_pixels', usual.max_pixels)
+  if checks.max_pixels < most:
+    problems.append(f'of images of up to {most:,} pixels')
+  if problems:
+    raise errors.InputError(
+      f'{info.data_dir}: this dataset was made {" and ".join(problems)}, which '
+      f"is not what today's options ask for. {_ADVICE}"
+    )
+
+
+def _check_same_classes(builder: tfds.core.DatasetBuilder) -> None:
+  # TFDS lets other names pass, and tells of today's while the old stay there.
+  on_disk = tfds.features.FeaturesDict.from_config(builder.data_dir)['label']
+  today = builder.info.features['label']
+  if today.num_classes and _names(on_disk) != _names(today):
+    raise errors.InputError(
+      f'{builder.data_dir}: this dataset has {on_disk.num_classes:,} classes, '
+      f"{errors.some(_names(on_disk))}; today's config has "
+      f'{today.num_classes:,}, {errors.some(_names(today))}. {_ADVICE}'
+    )
+
+
+def _names(label: tfds.features.ClassLabel) -> list[str]:
+  # TFDS makes up a name for each number, of which there may be billions.
+  if label.num_classes > _MOST_CLASSES:
+    return [f'0..{label.num_classes - 1}']
+  names: list[str] = label.names
+  return names
+
+
+def _check_same_input(
+  info: tfds.core.DatasetInfo, examples: join.Examples
+) -> None:
+  metadata = info.metadata or {}
+  number = info.splits.total_num_examples
+  if ADOPTED_FROM in metadata and number == len(examples):
+    # Records hold no names that could be compared, so their size has to do.
+    least = examples.image_bytes()
+    size = sum(split.num_bytes for split in info.splits.values())
+    if least < size <= least + number * record_lib.MAX_OVERHEAD:
+      return
+    raise errors.InputError(
+      f'{info.data_dir}: this dataset was adopted from older files of '
+      f"{size:,} bytes; today's input has {least:,} bytes of images, which do "
+      f'not make such files. {_ADVICE}'
+    )
+  made_from = metadata.get('fingerprint', 'none')
+  today = examples.fingerprint()
+  if made_from != today:
+    raise errors.InputError(
+      f'{info.data_dir}: this dataset was made from other input: '
+      f'{number:,} images, fingerprint {made_from}; '
+      f"today's input is {len(examples):,} images, fingerprint {today}. "
+      f'{_ADVICE}; to load it as it is: tfds.load(…, download=False)'
+    )

@@ -1,0 +1,177 @@
+"""A TFDS builder whose work stands in a work directory until it is done.
+
+TFDS's own builder deletes a dataset before it builds another one, and takes
+whatever is there for the answer. What is changed here is what happens around
+the building; what is built is for the subclass to say.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import os
+from typing import Any
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from imagenet_val_tfrec.core import command_line, storage
+from imagenet_val_tfrec.dataset import provenance
+from imagenet_val_tfrec.inputs import join
+from imagenet_val_tfrec.writing import staging
+
+_JUST_BUILT = (
+  'It was just built by another process, or put back as an interrupted '
+  '--overwrite was about to replace it; run this again'
+)
+
+
+class StagedBuilder(
+  tfds.core.GeneratorBasedBuilder,
+  skip_registration=True,  # type: ignore[call-arg]
+):
+  """Builds all or nothing; asks where a dataset is from before it is used."""
+
+  _work_dir: staging.WorkDir | None = None
+  _damaged = ''  # The dataset's place, if what is there cannot be read.
+  _is_checked = False
+
+  def __init__(self, **kwargs: Any):
+    command_line.tell_briefly()
+    super().__init__(**kwargs)
+    if self._damaged:
+      self._data_dir = self._damaged
+      self.info.update_data_dir(self._data_dir)
+
+  def _build_data_dir(self, given_data_dir: str | None) -> tuple[str, str]:
+    """Returns the data_dir, and the dataset's place in it.
+
+    TFDS reads what is there next. If that is damaged, it is shown a place where
+    nothing is; so the builder can say what is wrong, or replace it.
+    """
+    root, folder = super()._build_data_dir(given_data_dir)
+    self._damaged = folder if provenance.is_damaged(folder) else ''
+    return root, os.path.join(root, '.nowhere') if self._damaged else folder
+
+  @abc.abstractmethod
+  def _examples(
+    self, dl_manager: tfds.download.DownloadManager, limit: int = 0
+  ) -> join.Examples:
+    """Returns the first examples of today's input (0: all)."""
+
+  def download_and_prepare(
+    self,
+    *,
+    download_dir: Any = None,
+    download_config: tfds.download.DownloadConfig | None = None,
+    **kwargs: Any,
+  ) -> None:
+    """Builds the dataset; see `tfds.core.DatasetBuilder`.
+
+    Until all is done, and checked, it stands in a work directory beside its
+    place, and so does a dataset that replaces another one.
+
+    Raises:
+      errors.InputError: if the input cannot be used, another process is
+        building the same dataset, or one is there that is not whole, or that
+        was made from other input than today's.
+    """
+    config = download_config or tfds.download.DownloadConfig()
+    mode = config.download_mode
+    if mode == tfds.download.GenerateMode.UPDATE_DATASET_INFO:
+      super().download_and_prepare(download_config=config, **kwargs)
+      return
+    target = self.data_dir
+    if command_line.must_not_exist():
+      staging.check_absent(target, False, 'That fails, by --fail_if_exists')
+    if storage.exists(target) and not mode.overwrite_dataset:
+      self._check(download_dir, config)
+      staging.clear(staging.beside(target), target)
+    else:
+      self._build(download_dir, config, **kwargs)
+    self._is_checked = True
+
+  def _check(
+    self, download_dir: Any, config: tfds.download.DownloadConfig
+  ) -> None:
+    """Checks that the dataset that is there is what would be built."""
+    limit = config.max_examples_per_split or 0
+    options = self.builder_config
+
+    def find() -> join.Examples:
+      # It makes folders, which a dataset that is only read may not.
+      manager = self._make_download_manager(
+        download_dir=download_dir, download_config=config
+      )
+      return self._examples(manager, limit)
+
+    provenance.check(
+      self,
+      find,
+      checks=options.checks(),
+      limit=limit,
+      is_named=bool(
+        config.manual_dir or options.image_dir or options.label_file
+      ),
+    )
+
+  def _build(
+    self,
+    download_dir: Any,
+    config: tfds.download.DownloadConfig,
+    **kwargs: Any,
+  ) -> None:
+    """Builds the dataset, and replaces one that is there."""
+    target = self.data_dir
+    with (
+      command_line.sigterm_unwinds_tfds_build(),
+      staging.open_work_dir(staging.beside(target), target) as work_dir,
+    ):
+      staging.check_absent(
+        target, config.download_mode.overwrite_dataset, _JUST_BUILT
+      )
+      built = os.path.join(work_dir.path, 'dataset')
+      with (
+        tfds.core.utils.temporary_assignment(self, '_work_dir', work_dir),
+        tfds.core.utils.temporary_assignment(self, '_data_dir', built),
+      ):
+        super().download_and_prepare(
+          download_dir=download_dir,
+          download_config=config.replace(try_download_gcs=False),
+          **kwargs,
+        )
+      work_dir.publish(built)
+    self.info.update_data_dir(target)
+    logging.info('%s is ready in %s', self.info.full_name, target)
+
+  def is_prepared(self) -> bool:
+    """Whether the dataset is there, and this builder has built or checked it.
+
+    TFDS asks a new builder, to spare itself the call of `download_and_prepare`,
+    or to delete the dataset before it calls it (`tfds build --overwrite`). "No"
+    is the safe answer to both: `download_and_prepare` checks a dataset that is
+    there, and replaces it only once the new one is whole.
+    """
+    return self._is_checked and bool(super().is_prepared())
+
+  def _as_dataset(
+    self,
+    *args: Any,
+    read_config: Any = None,
+    shuffle_files: bool = False,
+    **kwargs: Any,
+  ) -> Any:
+    """As TFDS's; but shuffling an ordered dataset is no error."""
+    if shuffle_files:
+      read_config = dataclasses.replace(
+        read_config or tfds.ReadConfig(), enable_ordering_guard=False
+      )
+    return super()._as_dataset(
+      *args, read_config=read_config, shuffle_files=shuffle_files, **kwargs
+    )
+
+  def _log_download_bytes(self) -> None:
+    """Says nothing: TFDS would speak of downloads, of unknown size."""
+
+  def _log_download_done(self) -> None:
+    """Says nothing: it is not done before it is published."""

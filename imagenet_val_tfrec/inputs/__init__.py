@@ -1,0 +1,1 @@
+"""What a dataset is made of: labels, images, and which belong together."""

@@ -1,0 +1,51 @@
+"""Files of a source: their names, and where they are.
+
+Names are relative paths, with `/` between folders.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+MOST_BYTES = 4096  # As PATH_MAX of Linux.
+
+
+class Entry(NamedTuple):
+  """One file of a source.
+
+  Attributes:
+    path: Relative to the source. It ends in `/` if it is of no file but of what
+      may hold more: a folder that cannot be walked, or, as `/`, what follows
+      the end of a tar.
+    offset: Of its first byte, in the tar (0 in a folder).
+    size: In bytes.
+    mtime_ns: When it was changed last; in a tar, when the tar was.
+    problem: What it is if not a plain file, e.g. `'a FIFO'`, else ''.
+  """
+
+  path: str
+  offset: int
+  size: int
+  mtime_ns: int
+  problem: str = ''
+
+
+def normalise(name: str) -> str:
+  """Returns the name without empty parts and `.`, so that `./a//b` is `a/b`.
+
+  An absolute name stays absolute; `..` stays. Where nothing is left it is ''.
+  """
+  parts = [part for part in name.split('/') if part not in ('', '.')]
+  return ('/' if name.startswith('/') else '') + '/'.join(parts)
+
+
+def leads_out(name: str) -> bool:
+  """Whether the name is absolute or has a `..` in it."""
+  return name.startswith('/') or ('..' in name and '..' in name.split('/'))
+
+
+def is_too_long(name: str) -> bool:
+  """Whether the name takes more than `MOST_BYTES`, so no disk can have it."""
+  return len(name) * 4 > MOST_BYTES and (
+    len(name.encode('utf-8', 'surrogateescape')) > MOST_BYTES
+  )

@@ -1,0 +1,140 @@
+"""Walks a folder and its subfolders, here or remote."""
+
+from __future__ import annotations
+
+import collections
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+
+from etils import epath
+
+from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.inputs import entries
+
+_KEPT = 4  # Names for a message; one more than it shows.
+
+
+def walk(root: str) -> Iterator[entries.Entry]:
+  """Yields every file, those of a folder before its subfolders'.
+
+  Within a folder they come as the disk has them: there may be millions, and
+  none of them is kept. Links are followed, and those that lead out of `root`
+  give a warning: before the first folder behind one is walked, and at the end.
+  A link to a folder that holds `root`, as one to `/` does, is not followed: it
+  would lead through the whole disk.
+  """
+  if storage.is_remote(root):
+    yield from _walk_remote(epath.Path(root))
+  else:
+    yield from _walk_local(root)
+
+
+def _walk_local(root: str) -> Iterator[entries.Entry]:
+  links = _Links(root)
+  seen: set[tuple[int, int]] = set()  # Links may lead in a circle.
+  todo = collections.deque([''])
+  while todo:
+    below = todo.popleft()
+    try:
+      status = os.stat(os.path.join(root, below))
+      if (status.st_dev, status.st_ino) not in seen:
+        seen.add((status.st_dev, status.st_ino))
+        yield from _files(root, below, links, todo)
+    except OSError as e:
+      if not below:
+        raise
+      yield entries.Entry(
+        below, 0, 0, 0, f'an unreadable folder ({e.strerror})'
+      )
+  links.warn()
+
+
+def _files(
+  root: str, below: str, links: _Links, todo: collections.deque[str]
+) -> Iterator[entries.Entry]:
+  """Yields the files of one folder; its subfolders are put in `todo`."""
+  subfolders = []
+  with os.scandir(os.path.join(root, below)) as children:
+    for child in children:
+      path = f'{below}{child.name}'
+      try:
+        status = child.stat()
+      except FileNotFoundError:
+        yield entries.Entry(path, 0, 0, 0, 'a broken link')
+        continue
+      except OSError as e:
+        yield entries.Entry(path, 0, 0, 0, f'unreadable ({e.strerror})')
+        continue
+      is_folder = stat.S_ISDIR(status.st_mode)
+      if child.is_symlink() and not links.may_follow(child, path, is_folder):
+        yield entries.Entry(
+          f'{path}/', 0, 0, 0, 'a link to a folder that holds this one'
+        )
+      elif is_folder:
+        subfolders.append(f'{path}/')
+      else:
+        regular = stat.S_ISREG(status.st_mode)
+        problem = '' if regular else storage.kind_of(status.st_mode)
+        mtime_ns = storage.mtime_ns(status)
+        yield entries.Entry(path, 0, status.st_size, mtime_ns, problem)
+  links.warn_before_following()
+  todo.extend(sorted(subfolders))
+
+
+class _Links:
+  """Counts the links that lead out of a folder, and warns of them."""
+
+  def __init__(self, root: str):
+    self._root = root
+    self._real_root = os.path.realpath(root)
+    self._num_outside = 0
+    self._outside: list[str] = []  # The first few.
+    self._folders = 0
+    self._warned = False
+
+  def may_follow(
+    self, link: os.DirEntry[str], path: str, is_folder: bool
+  ) -> bool:
+    """Whether to follow a link."""
+    target = os.path.realpath(link.path)
+    common = os.path.commonpath([target, self._real_root])
+    if common == self._real_root:
+      return True
+    if is_folder and common == target:
+      return False
+    self._num_outside += 1
+    self._outside = [*self._outside, path][:_KEPT]
+    self._folders += is_folder
+    return True
+
+  def warn_before_following(self) -> None:
+    """Warns if these are the first folders outside: there may be much."""
+    if self._folders and not self._warned:
+      self._warned = True
+      self.warn()
+
+  def warn(self) -> None:
+    """Warns of the links that were met since the last warning."""
+    if self._outside:
+      warnings.warn(
+        f'{self._root}: {self._num_outside:,} links lead out of the folder and '
+        f'are followed: {errors.some(self._outside)}',
+        stacklevel=2,
+      )
+    self._num_outside, self._outside = 0, []
+
+
+def _walk_remote(root: epath.Path) -> Iterator[entries.Entry]:
+  todo = collections.deque([(root, '')])
+  while todo:
+    folder, below = todo.popleft()
+    for child in sorted(folder.iterdir(), key=lambda child: child.name):
+      status = child.stat()
+      path = f'{below}{child.name}'
+      if status.is_directory:
+        todo.append((child, f'{path}/'))
+      else:
+        mtime_ns = int(status.mtime * 1e9)
+        yield entries.Entry(path, 0, status.length, mtime_ns)

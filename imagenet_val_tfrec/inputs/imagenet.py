@@ -1,0 +1,196 @@
+"""What is known of the ImageNet-2012 validation set: its true labels.
+
+They ship with `tensorflow-datasets` (`datasets/imagenet2012`), in the order of
+the file names, and as WordNet ids, in sorted order; mapped to 0..999 they are
+those of Caffe's `val.txt`.
+"""
+
+from __future__ import annotations
+
+import array
+import functools
+import hashlib
+import importlib.util
+import itertools
+import os
+import re
+from collections.abc import Sequence
+
+from imagenet_val_tfrec.core import errors
+from imagenet_val_tfrec.inputs import labels as labels_lib
+
+NUM_IMAGES = 50_000
+NUM_CLASSES = 1_000
+
+_OFFICIAL = re.compile(r'(?:.*/)?ILSVRC2012_val_([0-9]{8})\.JPEG')
+_SHOWN = 5
+_TELLING = 3  # Fewer wrong labels may be anything.
+_MOST_SHIFTED = 3  # Lines.
+
+
+class WrongLabelsError(labels_lib.LabelError):
+  """Labels of official names that are not the true ones."""
+
+
+@functools.cache
+def wnids() -> tuple[str, ...]:
+  """Returns the 1,000 WordNet ids in class order, e.g. `'n01440764'`."""
+  return tuple(_shipped('labels.txt'))
+
+
+@functools.cache
+def true_labels() -> Sequence[int]:
+  """Returns the 50,000 labels, 0..999, in the order of the file names."""
+  index = {wnid: i for i, wnid in enumerate(wnids())}
+  return array.array(
+    'h', map(index.__getitem__, _shipped('validation_labels.txt'))
+  )
+
+
+def official_name(number: int) -> str:
+  """Returns the file name of an image, by its number from 1."""
+  return f'ILSVRC2012_val_{number:08d}.JPEG'
+
+
+def is_official(name: str) -> bool:
+  """Whether it is the name of a validation image (in any folder)."""
+  return bool(_OFFICIAL.fullmatch(name))
+
+
+def true_label_file() -> labels_lib.Labels:
+  """Returns the true labels as if read from a file, in name order."""
+  return labels_lib.Labels(
+    path='the true labels',
+    names=[official_name(i + 1) for i in range(NUM_IMAGES)],
+    labels=array.array('i', true_labels()),
+    lines=range(1, NUM_IMAGES + 1),
+    sha256=hashlib.sha256(
+      ''.join(
+        f'{official_name(i)} {label}\n'
+        for i, label in enumerate(true_labels(), 1)
+      ).encode()
+    ).hexdigest(),
+  )
+
+
+def check_labels(
+  labels: labels_lib.Labels, *, unless: str = 'check_labels=False in the config'
+) -> None:
+  """Compares the labels of official names with the true ones.
+
+  Args:
+    labels: What is to be used; other names than the official ones pass.
+    unless: What to say to go without this check, for the message.
+
+  Raises:
+    WrongLabelsError: if one differs; says how many, shows the first few, and
+      names the cause where it is a known one.
+  """
+  truth = true_labels()
+  official, true = array.array('i'), array.array('i')
+  for i, name in enumerate(labels.names):
+    match = _OFFICIAL.fullmatch(name)
+    if match and 1 <= int(match[1]) <= NUM_IMAGES:
+      official.append(i)
+      true.append(truth[int(match[1]) - 1])
+  found = array.array('i', map(labels.labels.__getitem__, official))
+  if found == true:
+    return
+  wrong = array.array('i', (k for k, t in enumerate(true) if found[k] != t))
+  lines = [
+    f'{labels.path}: {len(wrong):,} of {len(official):,} labels of official '
+    'names are not the true ones:'
+  ]
+  lines += [
+    f'  {labels.where(official[k])}: '
+    f'{errors.quoted(labels.names[official[k]])} has label {found[k]}, the '
+    f'true one is {true[k]}'
+    for k in wrong[:_SHOWN]
+  ]
+  if len(wrong) > _SHOWN:
+    lines.append(f'  … and {len(wrong) - _SHOWN:,} more')
+  start = labels.where(official[wrong[0]])
+  cut_short = (
+    labels.cut_short
+    and len(wrong) == 1
+    and official[wrong[0]] == len(labels) - 1
+  )
+  if cause := _cause(found, true, wrong, start, cut_short):
+    lines.append(f'Cause: {cause}.')
+  lines.append(f'Use the true labels, or say {unless} if you mean these.')
+  raise WrongLabelsError('\n'.join(lines))
+
+
+def _cause(
+  found: Sequence[int],
+  true: Sequence[int],
+  wrong: Sequence[int],
+  start: str,
+  cut_short: bool,
+) -> str:
+  """Names the mistake behind the wrong labels, or ''.
+
+  Args:
+    found: Labels of official names.
+    true: Those that they should have.
+    wrong: Indices where these differ.
+    start: Place of the first of them.
+    cut_short: Whether only the last line is wrong, and it has no end.
+  """
+  if cut_short and str(true[-1]).startswith(str(found[-1])):
+    return 'the file is cut within its last number'
+  if len(wrong) < _TELLING:
+    return ''
+  if all(f == t + 1 for f, t in zip(found, true, strict=True)):
+    return (
+      'the labels are 1..1000, as for models with a background class 0; '
+      'subtract 1 from each'
+    )
+  if _is_renumbering(found, true):
+    return (
+      'the classes are numbered in another order, as ILSVRC2012_ID in the '
+      'ILSVRC devkit does (1..1000), not by sorted WordNet id'
+    )
+  same = sorted(found) == sorted(true)
+  if same and all(a <= b for a, b in itertools.pairwise(found)):
+    return 'the labels are sorted, without their names'
+  if shift := _shift(found, true):
+    return f'from {start} on, each label stands {shift}'
+  if same:
+    return 'names and labels are in different orders, as if one were sorted'
+  return ''
+
+
+def _is_renumbering(found: Sequence[int], true: Sequence[int]) -> bool:
+  """Whether each class goes by another number, always the same."""
+  pairs = set(zip(found, true, strict=True))
+  classes = len(set(true))
+  # With hardly more images than classes any labels look like a renumbering.
+  return len(pairs) == classes == len(set(found)) and len(found) >= 2 * classes
+
+
+def _shift(found: Sequence[int], true: Sequence[int]) -> str:
+  """Says by how many lines labels are off, from the first wrong one on."""
+  pairs = enumerate(zip(found, true, strict=True))
+  start = next(i for i, (f, t) in pairs if f != t)
+  found, true = found[start:], true[start:]
+  for lines in range(1, min(_MOST_SHIFTED, len(found) - _TELLING) + 1):
+    if found[lines:] == true[:-lines]:
+      return f'{lines} line(s) too late'
+    if found[:-lines] == true[lines:]:
+      return f'{lines} line(s) too early'
+  return ''
+
+
+def _shipped(name: str) -> list[str]:
+  # By its place alone: importing the package takes longer than reading it.
+  package = importlib.util.find_spec('tensorflow_datasets')
+  if package is None or not package.submodule_search_locations:
+    raise errors.InputError(
+      'tensorflow-datasets is not installed, so the true labels are not '
+      'there: pip install tensorflow-datasets'
+    )
+  folder = package.submodule_search_locations[0]
+  path = os.path.join(folder, 'datasets', 'imagenet2012', name)
+  with open(path, encoding='utf-8') as file:
+    return file.read().split()

@@ -1,0 +1,304 @@
+"""Labels × source → examples: every labelled image is found, by name.
+
+Nothing is joined by position, and nothing is left open: an image that is
+missing, or is there twice, is refused here, before a byte is written.
+"""
+
+from __future__ import annotations
+
+import array
+import dataclasses
+import hashlib
+import warnings
+from collections.abc import Sequence
+
+from imagenet_val_tfrec.core import errors
+from imagenet_val_tfrec.inputs import entries, sources
+from imagenet_val_tfrec.inputs import labels as labels_lib
+from imagenet_val_tfrec.records import jpeg
+
+_CHUNK = 1 << 14
+_KEPT = 4  # Names for a message; one more than it shows.
+_FEW = 8  # Folders of a label's name; more are looked up in another way.
+_NOT_IMAGES = ('.txt', '.csv', '.tsv', '.json', '.md', '.tar', '.gz', '.zip')
+
+
+class JoinError(errors.InputError):
+  """Labels and images do not fit together; all offenders are counted."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Examples:
+  """Labelled images and where each one is; one slot of an array for each.
+
+  Attributes:
+    labels: Names, labels and lines, in the order that the examples will have.
+    source: Where the images are.
+    folders: Folders of the source that hold labelled images, each ending in
+      `/` (or '').
+    folder_ids: Index in `folders`, for each image.
+    offsets: Of the first byte, for each image (0 in a folder).
+    sizes: In bytes, for each image.
+    mtimes: In nanoseconds, for each image.
+  """
+
+  labels: labels_lib.Labels
+  source: sources.ImageSource
+  folders: Sequence[str]
+  folder_ids: Sequence[int]
+  offsets: Sequence[int]
+  sizes: Sequence[int]
+  mtimes: Sequence[int]
+
+  def __len__(self) -> int:
+    return len(self.labels)
+
+  def image_bytes(self) -> int:
+    """Returns the bytes of all images together."""
+    return sum(self.sizes)
+
+  def fingerprint(self) -> str:
+    """Returns what tells this input from any other, as hex digits.
+
+    It speaks of names, labels, sizes and their order, not of the place: a tar
+    and a folder of the same images have one fingerprint.
+    """
+    sha256 = hashlib.sha256()
+    for start in range(0, len(self), _CHUNK):
+      part = slice(start, start + _CHUNK)
+      for numbers in (self.labels.labels[part], self.sizes[part]):
+        sha256.update(array.array('q', numbers).tobytes())
+      names = '\n'.join(self.labels.names[part])
+      sha256.update(names.encode('utf-8', 'surrogateescape'))
+    return sha256.hexdigest()
+
+
+def locate(
+  labels: labels_lib.Labels,
+  source: sources.ImageSource,
+  *,
+  limit: int = 0,
+  max_pixels: int = jpeg.MAX_PIXELS,
+) -> Examples:
+  """Finds every labelled image in the source, by name.
+
+  A file is the image of the label that is its path, or the end of its path:
+  `a.jpg` is found as `a.jpg` or as `val/n01440764/a.jpg`. If several labels
+  are, the longest one is meant; if several files are for one label, the one
+  below the fewest folders is. Absolute paths and `..` are never matched.
+
+  Args:
+    labels: What to find.
+    source: Where.
+    limit: Only the first that many labels (0: all).
+    max_pixels: Most pixels of an image. Its file may have a byte for each, or
+      100 MB if that is more.
+
+  Returns:
+    Where each image is.
+
+  Raises:
+    JoinError: if an image is missing, is there twice, is no plain file, or is
+      too large to be an image.
+  """
+  everything = len(labels)
+  labels = labels.head(limit)
+  matches = _Matches(labels, max(max_pixels, jpeg.MAX_PIXELS))
+  left_out = _LeftOut()
+  for entry in source.entries():
+    if not matches.place(entry):
+      left_out.add(entry)
+  if problems := matches.problems(source.path, left_out.hint()):
+    raise JoinError(problems)
+  if len(labels) == everything and (warning := left_out.warning(labels.path)):
+    warnings.warn(f'{source.path}: {warning}', stacklevel=2)
+  return Examples(
+    labels=labels,
+    source=source,
+    folders=list(matches.folders),
+    folder_ids=matches.folder_ids,
+    offsets=matches.offsets,
+    sizes=matches.sizes,
+    mtimes=matches.mtimes,
+  )
+
+
+class _LeftOut:
+  """Counts the images of a source that no label names."""
+
+  def __init__(self) -> None:
+    self._names: list[str] = []  # The first few.
+    self._images = 0
+    self._apple = 0
+    self._closed: list[str] = []  # The first few.
+    self._num_closed = 0
+
+  def add(self, entry: entries.Entry) -> None:
+    """Counts the entry if it is an image."""
+    if entry.problem and entry.path.endswith('/'):
+      self._num_closed += 1
+      if len(self._closed) < _KEPT - 1:
+        where = '' if entry.path == '/' else f'{errors.quoted(entry.path)}, '
+        self._closed.append(f'{where}{entry.problem}')
+      return
+    name = entry.path.rpartition('/')[2]
+    if name.startswith('._'):
+      self._apple += 1
+    elif not (
+      entry.problem or name.startswith('.') or name.endswith(_NOT_IMAGES)
+    ):
+      self._images += 1
+      self._names = [*self._names, entry.path][:_KEPT]
+
+  def hint(self) -> str:
+    """Says what is there instead of what is missing."""
+    if self._names:
+      hint = f'Its images without a label: {errors.some(self._names)}.'
+    else:
+      hint = 'It has no images without a label.'
+    return f'{hint} {self._unseen()}.' if self._closed else hint
+
+  def warning(self, label_file: str) -> str:
+    """Returns what to warn of, or ''."""
+    found = []
+    if self._images:
+      found.append(
+        f'{self._images:,} images are left out, as no line of {label_file} '
+        f'names them: {errors.some(self._names)}'
+      )
+    if self._apple:
+      found.append(f'{self._apple:,} files of macOS (._*) are ignored')
+    if self._closed:
+      found.append(self._unseen())
+    return '; '.join(found)
+
+  def _unseen(self) -> str:
+    more = '; …' if self._num_closed > len(self._closed) else ''
+    return f'Not looked into: {"; ".join(self._closed)}{more}'
+
+
+class _Matches:
+  """Puts entries of a source into the slots of their labels."""
+
+  def __init__(self, labels: labels_lib.Labels, max_bytes: int):
+    size = len(labels)
+    self._labels = labels
+    self._max_bytes = max_bytes
+    self._most_slashes = max(name.count('/') for name in labels.names)
+    self._index: dict[str, int] = {}
+    self._chains: set[int] = set()
+    self._next = 0
+    # Folders between the source and the label's name; -1: not found.
+    self._depths = array.array('i', [-1]) * size
+    self._unfit: dict[int, str] = {}
+    self._doubles: dict[int, int] = {}
+    self.folders: dict[str, int] = {}
+    self.folder_ids = array.array('i', [0]) * size
+    self.offsets = array.array('q', [0]) * size
+    self.sizes = array.array('q', [0]) * size
+    self.mtimes = array.array('q', [0]) * size
+
+  def place(self, entry: entries.Entry) -> bool:
+    """Puts the entry in its slot; False if no label names it."""
+    slot, folder = self._find(entry.path)
+    if slot < 0:
+      return False
+    depth, best = folder.count('/'), self._depths[slot]
+    if 0 <= best < depth:
+      return True
+    folder_id = self.folders.setdefault(folder, len(self.folders))
+    if depth == best:
+      self._doubles[slot] = folder_id
+      return True
+    self._depths[slot] = depth
+    self.folder_ids[slot] = folder_id
+    self.offsets[slot] = entry.offset
+    self.sizes[slot] = entry.size
+    self.mtimes[slot] = entry.mtime_ns
+    self._doubles.pop(slot, None)
+    self._unfit.pop(slot, None)
+    if entry.problem:
+      self._unfit[slot] = f'{entry.problem}, expected a file'
+    elif entry.size > self._max_bytes:  # Too much to hold in memory.
+      self._unfit[slot] = (
+        f'a file of {entry.size:,} bytes, expected at most '
+        f'{self._max_bytes:,} (max_pixels raises it)'
+      )
+    return True
+
+  def problems(self, source: str, hint: str) -> str:
+    """Says which slots are empty or filled wrongly; '' if none is.
+
+    Args:
+      source: Where the images are, for the message.
+      hint: What to say where images are missing.
+    """
+    where, folders = self._labels.where, list(self.folders)
+    messages = []
+    if -1 in self._depths:
+      missing = errors.Offenders(
+        f'{where(slot)}: {errors.quoted(self._labels.names[slot])}'
+        for slot, depth in enumerate(self._depths)
+        if depth < 0
+      )
+      if any('\\' in name for name in self._labels.names):
+        hint += ' Between folders "/" is expected, not a backslash.'
+      messages.append(
+        missing.message(f'labelled images are missing from {source}', hint)
+      )
+    bad = errors.Offenders()
+    for slot in sorted({*self._doubles, *self._unfit}):
+      name = self._labels.names[slot]
+      path = errors.quoted(folders[self.folder_ids[slot]] + name)
+      if slot in self._doubles:
+        other = errors.quoted(folders[self._doubles[slot]] + name)
+        what = f'{errors.quoted(name)} is there twice, as {path} and {other}'
+      else:
+        what = f'{path} is {self._unfit[slot]}'
+      bad.add(f'{where(slot)}: {what}')
+    if bad:
+      messages.append(
+        bad.message(f'labelled images cannot be used in {source}')
+      )
+    return '\n'.join(messages)
+
+  def _find(self, path: str) -> tuple[int, str]:
+    """Returns the slot (-1: none) and the folder before the label's name."""
+    if entries.leads_out(path) or entries.is_too_long(path):
+      return -1, ''
+    if not self._index:
+      # While the source stands in the labels' order, no dict is needed.
+      folder, slash, name = path.rpartition('/')
+      if (
+        not self._most_slashes
+        and self._next < len(self._labels)
+        and name == self._labels.names[self._next]
+      ):
+        self._next += 1
+        return self._next - 1, folder + slash
+      self._index = {name: i for i, name in enumerate(self._labels.names)}
+      if self._most_slashes > _FEW:
+        self._chains = {self._ends(name)[1] for name in self._index}
+    for start in reversed(self._ends(path)[0]):
+      slot = self._index.get(path[start:], -1)
+      if slot >= 0:
+        return slot, path[:start]
+    return -1, ''
+
+  def _ends(self, path: str) -> tuple[list[int], int]:
+    """Returns where the ends of a path start that may be a label's name.
+
+    And a hash of the last one, which is made of that of the one before: to
+    look up every end by itself would take the square of their number.
+    """
+    starts, chain, end = [], 0, len(path)
+    for _ in range(self._most_slashes + 1):
+      start = path.rfind('/', 0, end) + 1
+      if self._most_slashes > _FEW:
+        chain = hash((path[start:end], chain))
+      if not self._chains or chain in self._chains:
+        starts.append(start)
+      if not start:
+        break
+      end = start - 1
+    return starts, chain

@@ -1,0 +1,188 @@
+"""Where images come from: a folder, or a tar read in place.
+
+A source lists its files once, for the plan, and opens to read them one by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from typing import ClassVar, Protocol
+
+from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.inputs import entries, folders, tar_index
+
+_MORE = 1 << 20  # Bytes behind a tar's end that are looked at.
+# Troubles that are not the image's own, so that the next one would have them.
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+class SourceError(errors.InputError):
+  """An image source, or a file in it, that cannot be used."""
+
+
+class Reader(Protocol):
+  """Reads images; used by one thread, though safe for many."""
+
+  def read(self, entry: entries.Entry) -> bytes:
+    """Returns the whole file.
+
+    Raises:
+      SourceError: if it is no longer what the entry says.
+    """
+
+
+class ImageSource(Protocol):
+  """A place with images.
+
+  Sources are small and picklable: they hold a path, not its contents. Each
+  `open()` is independent of all others, so any thread or process may call it.
+  """
+
+  @property
+  def kind(self) -> str:
+    """Its kind in a word, for people."""
+
+  @property
+  def path(self) -> str:
+    """Where it is."""
+
+  def entries(self) -> Iterator[entries.Entry]:
+    """Yields every file once, in any order."""
+
+  def open(self) -> contextlib.AbstractContextManager[Reader]:
+    """Opens the source to read images."""
+
+
+def open_source(path: str) -> ImageSource:
+  """Returns the source at `path`.
+
+  Args:
+    path: A folder (subfolders count), or a tar (not compressed).
+
+  Raises:
+    FileNotFoundError: if nothing is there.
+    SourceError: if what is there is neither folder nor file.
+  """
+  path = os.path.expanduser(path)
+  if storage.is_folder(path):
+    return FolderSource(path)
+  if not storage.exists(path):
+    raise FileNotFoundError(
+      f'{path}: no such folder or tar; expected the images there'
+    )
+  if not storage.is_remote(path):
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):  # To open a device may do harm.
+      raise SourceError(
+        f'{path}: {storage.kind_of(mode)}, expected a folder or a tar'
+      )
+  return TarSource(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderSource:
+  """The images in a folder and in its subfolders."""
+
+  path: str
+  kind: ClassVar[str] = 'folder'
+
+  def entries(self) -> Iterator[entries.Entry]:
+    """Yields every file, those of a folder before its subfolders'."""
+    return folders.walk(self.path)
+
+  @contextlib.contextmanager
+  def open(self) -> Iterator[Reader]:
+    """Opens the folder; its files are opened one by one."""
+    yield _FolderReader(self.path)
+
+
+@dataclasses.dataclass(frozen=True)
+class TarSource:
+  """The images in a tar, read in place by offset; it is never extracted."""
+
+  path: str
+  kind: ClassVar[str] = 'tar'
+
+  def entries(self) -> Iterator[entries.Entry]:
+    """Yields every member, in the tar's order.
+
+    Raises:
+      tar_index.TarError: if the tar is damaged, cut or compressed.
+    """
+    with storage.open_random(self.path) as file:
+      end = 0
+      for entry in tar_index.read_index(file, self.path):
+        end = entry.offset + entry.size
+        yield entry
+      end += -end % tar_index.BLOCK
+      # Tools write zeros up to a round size; other tools read on after them.
+      if file.read(_MORE, end).strip(b'\0'):
+        yield entries.Entry('/', end, 0, file.mtime_ns, _goes_on(self.path))
+
+  @contextlib.contextmanager
+  def open(self) -> Iterator[Reader]:
+    """Opens the tar.
+
+    Raises:
+      SourceError: when it is closed, if the tar was changed meanwhile.
+    """
+    with storage.open_random(self.path) as file:
+      yield _TarReader(self.path, file)
+      if _changed(self.path, file):
+        raise SourceError(f'{self.path} changed while it was read; build again')
+
+
+@dataclasses.dataclass(frozen=True)
+class _FolderReader:
+  path: str
+
+  def read(self, entry: entries.Entry) -> bytes:
+    path = os.path.join(self.path, entry.path)
+    try:
+      with storage.open_random(path) as file:
+        if (file.size, file.mtime_ns) != (entry.size, entry.mtime_ns):
+          raise SourceError('changed since the build began; build again')
+        data = file.read(entry.size, 0)
+        if len(data) != entry.size or _changed(path, file):
+          raise SourceError('changed while it was read; build again')
+    except FileNotFoundError as e:
+      raise SourceError('vanished since the build began') from e
+    except OSError as e:
+      if e.errno in _OUT_OF_RESOURCES:
+        raise
+      raise SourceError(f'cannot be read: {e.strerror or e}') from e
+    return data
+
+
+@dataclasses.dataclass(frozen=True)
+class _TarReader:
+  path: str
+  file: storage.RandomReader
+
+  def read(self, entry: entries.Entry) -> bytes:
+    data = self.file.read(entry.size, entry.offset)
+    if self.file.mtime_ns != entry.mtime_ns or len(data) != entry.size:
+      raise SourceError(f'{self.path} changed since the build began')
+    return data
+
+
+def _goes_on(path: str) -> str:
+  return (
+    'data behind its end (archives put together? Unpack all of them: '
+    f'tar --ignore-zeros -xf {shlex.quote(path)})'
+  )
+
+
+def _changed(path: str, file: storage.RandomReader) -> bool:
+  """Whether the file at `path` is no longer what was opened."""
+  if storage.is_remote(path):  # Objects are replaced there, never changed.
+    return False
+  status = os.stat(path)
+  now = status.st_size, storage.mtime_ns(status)
+  return now != (file.size, file.mtime_ns)

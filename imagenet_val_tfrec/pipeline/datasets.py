@@ -1,0 +1,250 @@
+"""Input pipelines for evaluation and training, at the speed of the decoder.
+
+Records go through a single parallel map, which does all that is done to one
+example (`preprocessing`), and then into batches. For training, that map runs on
+from epoch to epoch: were there one for each, it would run dry at the end.
+
+How many examples are worked on at once is fixed, from the number of
+processors, and autotuning is off: decoding keeps all of them busy anyway, and
+with autotuning on, iterators were seen to hang for seconds when they end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import tensorflow as tf
+
+from imagenet_val_tfrec.core import workers
+from imagenet_val_tfrec.pipeline import image_ops, preprocessing, read
+from imagenet_val_tfrec.pipeline.preprocessing import check_integer, preprocess
+
+__all__ = ['evaluation_dataset', 'preprocess', 'training_dataset']
+
+LastBatch = Literal['keep', 'drop', 'pad']
+Transform = Callable[[tf.Tensor], tf.Tensor]
+
+
+def evaluation_dataset(
+  source: read.Source,
+  batch_size: int,
+  *,
+  split: str = read.WHOLE_SPLIT,
+  image_size: int | image_ops.Size = 224,
+  resize_size: int = 256,
+  antialias: bool = False,
+  mode: preprocessing.Mode = 'exact',
+  last_batch: LastBatch = 'keep',
+  label_offset: int = 0,
+  transform: Transform | None = None,
+  num_parallel_calls: int | None = None,
+  autotune: bool = False,
+) -> tf.data.Dataset:
+  """Yields every example once, in the order of the label file.
+
+  Args:
+    source: A prepared builder; its `data_dir`, or the version folder in it; or
+      a folder of older raw files, `NAME_0.tfrecord` and so on.
+    batch_size: Examples in a batch.
+    split: A split of TFDS, such as `validation[:10%]`. Raw files have no other
+      than `validation`.
+    image_size: See `preprocess`, like the next three.
+    resize_size: See `preprocess`.
+    antialias: See `preprocess`.
+    mode: See `preprocess`; 'exact' or 'fast'.
+    last_batch: If the last one is not full: 'keep' it so, 'drop' it, or 'pad'
+      it. With 'pad' all batches have the same shape and a third part, weights,
+      float32 [batch], 1 for an example and 0 for padding. `model.evaluate` then
+      is right in what was compiled as `weighted_metrics`; in the loss it is
+      not, as Keras divides that by the size of the batch.
+    label_offset: Added to the labels: 1 for models with a class 0 of their own.
+    transform: What is done to each batch of images, e.g. a `preprocess_input`
+      of Keras.
+    num_parallel_calls: How many examples are worked on at once, or
+      `tf.data.AUTOTUNE`; by default two for each processor.
+    autotune: Whether tf.data may tune itself; then, by default, also the
+      number of parallel calls.
+
+  Returns:
+    A dataset of images, float32 [batch, height, width, 3], 0..255 (or what
+    `transform` makes of them), and labels, int32 [batch].
+
+  Raises:
+    ValueError: if options are out of range or exclude each other, the source
+      is not prepared, or of other features, or a file of it was cut; or if
+      nothing is left, as the only batch is not full and would be dropped.
+    FileNotFoundError: if there is nothing at that path.
+  """
+  batch_size = check_integer('batch_size', batch_size, 1)
+  label_offset = check_integer('label_offset', label_offset, 0)
+  size = preprocessing.check_options(image_size, resize_size, mode)
+  if mode == 'random':
+    raise ValueError(
+      f"mode is {mode!r}, expected 'exact' or 'fast'; for random crops there "
+      'is training_dataset'
+    )
+  if last_batch not in get_args(LastBatch):
+    raise ValueError(
+      f'last_batch is {last_batch!r}, expected one of '
+      f'{", ".join(map(repr, get_args(LastBatch)))}'
+    )
+
+  parallel = _parallel(num_parallel_calls, autotune)
+  files = read.find_files(source, split)
+  if last_batch == 'drop':
+    read.check_batch(files, split, batch_size)
+
+  def example(record: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    image, label = preprocess(
+      record,
+      image_size=image_size,
+      resize_size=resize_size,
+      antialias=antialias,
+      mode=mode,
+      num_classes=files.num_classes,
+    )
+    weight = (1.0,) if last_batch == 'pad' else ()
+    return image, label + label_offset, *weight
+
+  dataset = read.read_in_order(files).map(example, **parallel)
+  if last_batch == 'pad':
+    padding = tf.data.Dataset.from_tensors(
+      (tf.zeros([*size, 3]), label_offset, 0.0)
+    )
+    # One less than a batch fills any last batch, and never makes one more.
+    dataset = dataset.concatenate(padding.repeat(batch_size - 1))
+  dataset = dataset.batch(batch_size, drop_remainder=last_batch != 'keep')
+  return _finish(dataset, transform, autotune)
+
+
+def training_dataset(
+  source: read.Source,
+  batch_size: int,
+  *,
+  split: str = read.WHOLE_SPLIT,
+  image_size: int | image_ops.Size = 224,
+  seed: int = 0,
+  epochs: int | None = None,
+  first_epoch: int = 0,
+  shuffle_buffer: int = 1024,
+  area: tuple[float, float] = (0.08, 1.0),
+  aspect_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+  antialias: bool = False,
+  label_offset: int = 0,
+  transform: Transform | None = None,
+  num_parallel_calls: int | None = None,
+  autotune: bool = False,
+) -> tf.data.Dataset:
+  """Yields shuffled examples, randomly cropped and flipped, for training.
+
+  What an epoch yields follows from the seed and its number alone, not from the
+  machine. So a run that has finished 7 epochs goes on with `first_epoch=7`.
+  (Those of `model.fit` are the same if `steps_per_epoch` is the number of
+  examples // `batch_size`.) The last examples of an epoch, fewer than a batch,
+  are left out; which ones, differs every time.
+
+  Args:
+    source: As in `evaluation_dataset`.
+    batch_size: Examples in a batch.
+    split: As in `evaluation_dataset`.
+    image_size: Height and width of the images, or a pair of them.
+    seed: Of the order, the crops and the flips; any int64.
+    epochs: How many to yield, one after the other; without end if None, for
+      `model.fit` with `steps_per_epoch`.
+    first_epoch: Number of the first one.
+    shuffle_buffer: How many examples, still encoded, are shuffled at a time;
+      a quarter more are held behind it. Beyond, shards are shuffled, and read
+      in turns.
+    area: Smallest and largest part of an image's area that a crop takes.
+    aspect_ratio: Smallest and largest width / height of a crop.
+    antialias: See `preprocess`.
+    label_offset: As in `evaluation_dataset`.
+    transform: As in `evaluation_dataset`.
+    num_parallel_calls: As in `evaluation_dataset`.
+    autotune: As in `evaluation_dataset`.
+
+  Returns:
+    A dataset of images, float32 [batch_size, height, width, 3], 0..255 (or what
+    `transform` makes of them), and labels, int32 [batch_size].
+
+  Raises:
+    ValueError: as `evaluation_dataset`, and if there are fewer examples than
+      go in a batch.
+    FileNotFoundError: if there is nothing at that path.
+  """
+  batch_size = check_integer('batch_size', batch_size, 1)
+  label_offset = check_integer('label_offset', label_offset, 0)
+  seed = check_integer('seed', seed, tf.int64.min, tf.int64.max)
+  first_epoch = check_integer('first_epoch', first_epoch, 0)
+  shuffle_buffer = check_integer('shuffle_buffer', shuffle_buffer, 1)
+  check_integer('epochs', 1 if epochs is None else epochs, 1)
+  preprocessing.check_options(image_size, 0, 'random')
+  parallel = _parallel(num_parallel_calls, autotune)
+  files = read.find_files(source, split)
+  read.check_batch(files, split, batch_size)
+
+  def epoch(number: tf.Tensor) -> tf.data.Dataset:
+    epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), number)
+    records = read.read_shuffled(files, epoch_seed, shuffle_buffer)
+    # Here the last batch is left out, as behind the map epochs are one stream.
+    records = records.batch(batch_size, drop_remainder=True).unbatch()
+    seeds = tf.data.Dataset.from_tensors(epoch_seed).repeat()
+    return tf.data.Dataset.zip(seeds, records.enumerate())
+
+  def example(
+    epoch_seed: tf.Tensor, numbered: tuple[tf.Tensor, tf.Tensor]
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    index, record = numbered
+    image, label = preprocess(
+      record,
+      image_size=image_size,
+      antialias=antialias,
+      mode='random',
+      seed=tf.random.fold_in(epoch_seed, index),
+      area=area,
+      aspect_ratio=aspect_ratio,
+      num_classes=files.num_classes,
+    )
+    return image, label + label_offset
+
+  numbers = tf.data.Dataset.counter(first_epoch)
+  if epochs is not None:
+    numbers = numbers.take(epochs)
+  # At hand while the next epoch fills its buffer, ten times as fast as the map.
+  dataset = numbers.flat_map(epoch).prefetch(shuffle_buffer // 4 + 1)
+  dataset = dataset.map(example, **parallel)
+  dataset = dataset.batch(batch_size, drop_remainder=True)
+  steps = _count_steps(files.total, batch_size, epochs)
+  if steps is not None:
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+  return _finish(dataset, transform, autotune)
+
+
+def _count_steps(
+  total: int | None, batch_size: int, epochs: int | None
+) -> int | None:
+  """Returns how many batches all epochs have, where that is known."""
+  if epochs is None:
+    return int(tf.data.INFINITE_CARDINALITY)
+  return None if total is None else epochs * (total // batch_size)
+
+
+def _parallel(num_parallel_calls: int | None, autotune: bool) -> dict[str, Any]:
+  """Returns the arguments of a map that keeps all processors busy."""
+  number = num_parallel_calls
+  if number is None:
+    number = tf.data.AUTOTUNE if autotune else 2 * workers.num_cpus()
+  elif number != tf.data.AUTOTUNE:
+    number = check_integer('num_parallel_calls', number, 1)
+  return {'num_parallel_calls': number, 'deterministic': True}
+
+
+def _finish(
+  dataset: tf.data.Dataset, transform: Transform | None, autotune: bool
+) -> tf.data.Dataset:
+  if transform is not None:
+    dataset = dataset.map(lambda images, *others: (transform(images), *others))
+  options = tf.data.Options()
+  options.autotune.enabled = autotune
+  return dataset.prefetch(2).with_options(options)

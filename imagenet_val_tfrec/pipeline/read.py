@@ -1,0 +1,165 @@
+"""What was built, read back: serialised examples, in or out of order."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple, TypeAlias
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from etils import epath
+
+from imagenet_val_tfrec.core import storage
+from imagenet_val_tfrec.records import counting, raw_files
+
+Source: TypeAlias = 'tfds.core.DatasetBuilder | str | os.PathLike[str]'
+
+WHOLE_SPLIT = 'validation'
+
+_DATASET = 'imagenet_val_tfrec'
+_INTERLEAVED = 8  # Shards that are read in turns, when order is of no account.
+
+
+class RecordFiles(NamedTuple):
+  """Files with records, in order, and which of their records.
+
+  Attributes:
+    paths: Of TFRecord files.
+    skips: How many records are passed over at the start of each.
+    takes: How many are read then; -1 for all.
+    total: How many that are, where it is known.
+    num_classes: Labels are below, where it is known.
+  """
+
+  paths: list[str]
+  skips: list[int]
+  takes: list[int]
+  total: int | None
+  num_classes: int | None = None
+
+
+def find_files(source: Source, split: str) -> RecordFiles:
+  """Finds out what `source` is; raises what `evaluation_dataset` does."""
+  if isinstance(source, tfds.core.DatasetBuilder):
+    return _files_of(source, split)
+  folder = epath.Path(source)
+  if (folder / 'dataset_info.json').exists():
+    return _files_of(tfds.builder_from_directory(folder), split)
+  if (folder / _DATASET).is_dir():
+    return _files_of(tfds.builder(_DATASET, data_dir=folder), split)
+  try:
+    files = find_older(folder)
+  except FileNotFoundError as e:
+    raise FileNotFoundError(
+      f'{e}; or a data_dir of TFDS, with a folder {_DATASET!r} in it; or a '
+      "version folder, with 'dataset_info.json'"
+    ) from e
+  if split != WHOLE_SPLIT:
+    raise ValueError(
+      f'split is {split!r}, but {os.fspath(folder)!r} holds raw files, which '
+      f'have no other than {WHOLE_SPLIT!r}; adopt them into TFDS to read a part'
+    )
+  return files
+
+
+def find_older(folder: str | os.PathLike[str]) -> RecordFiles:
+  """Finds the older raw files in a folder; raises what `input_fn` does."""
+  paths = raw_files.legacy_shards(folder)
+  if storage.is_remote(paths[0]):  # A round trip for each record.
+    return RecordFiles(paths, [0] * len(paths), [-1] * len(paths), None)
+  lengths = [counting.count_records(path) for path in paths]
+  counting.check_older(paths, lengths)
+  return RecordFiles(paths, [0] * len(paths), lengths, sum(lengths))
+
+
+def _files_of(builder: tfds.core.DatasetBuilder, split: str) -> RecordFiles:
+  info = builder.info
+  where = f'{info.full_name} in {os.fspath(builder.data_dir)!r}'
+  if not info.splits:
+    raise ValueError(
+      f'{where} is not prepared; build it first, or name the version folder of '
+      'one that is'
+    )
+  if missing := [
+    name
+    for name in ('label', 'height', 'width', 'image')
+    if name not in info.features
+  ]:
+    raise ValueError(
+      f'{where} lacks the features {", ".join(missing)}; expected a dataset '
+      f'that {_DATASET} built'
+    )
+  if info.file_format.value != 'tfrecord':
+    raise ValueError(
+      f"{where} is of format {info.file_format.value!r}, expected 'tfrecord'; "
+      'read it by tfds.data_source'
+    )
+  parts = info.splits[split].file_instructions
+  if not parts:
+    raise ValueError(f'split is {split!r}, which holds no example of {where}')
+  used = {os.fspath(part.filename) for part in parts}
+  for whole in info.splits.values():
+    paths = [os.fspath(path) for path in whole.filepaths]
+    if used & set(paths):
+      # A file that was cut is found, and named, before its records are missed:
+      # TensorFlow takes some cuts for the end.
+      counting.check_dataset(paths, whole.shard_lengths, whole.num_bytes)
+  return RecordFiles(
+    [os.fspath(part.filename) for part in parts],
+    [part.skip for part in parts],
+    [part.take for part in parts],
+    sum(part.take for part in parts),
+    info.features['label'].num_classes,
+  )
+
+
+def check_batch(files: RecordFiles, split: str, batch_size: int) -> None:
+  """Raises ValueError if there are fewer examples than go in a batch."""
+  total = files.total
+  if total is None and list(read_in_order(files).skip(batch_size - 1).take(1)):
+    return
+  if total is None or total < batch_size:
+    found = 'fewer' if total is None else f'only {total:,}'
+    raise ValueError(
+      f'batch_size is {batch_size}, but there are {found} examples in '
+      f'{os.path.dirname(files.paths[0])} ({split})'
+    )
+
+
+def read_in_order(files: RecordFiles) -> tf.data.Dataset:
+  """Reads serialised examples in order; one too many or few is an error."""
+  dataset = tf.data.Dataset.from_tensor_slices(files[:3]).flat_map(_read)
+  if files.total is None:
+    return dataset
+  return dataset.apply(tf.data.experimental.assert_cardinality(files.total))
+
+
+def read_shuffled(
+  files: RecordFiles, seed: tf.Tensor, buffer_size: int
+) -> tf.data.Dataset:
+  """Reads serialised examples in an order that follows from `seed`, int [2]."""
+  of_shards, of_records = tf.unstack(tf.random.split(seed))
+  order = tf.random.experimental.stateless_shuffle(
+    tf.range(len(files.paths)), of_shards
+  )
+  if not tf.executing_eagerly():
+    # `shuffle` mixes its seed with the graph's, and the function that is traced
+    # here took that over from `tf.random.set_seed`; where it is 0, `shuffle`
+    # refuses a seed that is a tensor. This sets the function's own alone.
+    tf.random.set_seed(1)
+  return (
+    tf.data.Dataset.from_tensor_slices(
+      tuple(tf.gather(column, order) for column in files[:3])
+    )
+    .interleave(_read, cycle_length=_INTERLEAVED, block_length=1)
+    .shuffle(
+      buffer_size,
+      tf.random.stateless_uniform([], of_records, None, None, tf.int64),
+      reshuffle_each_iteration=False,
+    )
+  )
+
+
+def _read(path: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
+  dataset = tf.data.TFRecordDataset(path)
+  return dataset.skip(tf.cast(skip, tf.int64)).take(tf.cast(take, tf.int64))

@@ -1,0 +1,1 @@
+"""One record: the JPEG in it, its five fields, its frame, files of records."""

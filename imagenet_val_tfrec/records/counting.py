@@ -1,0 +1,151 @@
+"""How many records there are in files: by their frames, without the payloads.
+
+What tells of files that were cut, before any of them is read. Takes some 5 µs a
+record on a local disk.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+from collections.abc import Iterator, Sequence
+
+from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.records import frames
+
+_VERIFY = 'imagenet_val_tfrec verify'
+
+
+def whole_frames(
+  reader: storage.RandomReader, path: str
+) -> Iterator[frames.Frame]:
+  """Yields the records of an open file.
+
+  Args:
+    reader: The open file.
+    path: Of the file, for messages.
+
+  Raises:
+    errors.InputError: at the first record that is damaged or cut.
+  """
+  for number, item in enumerate(frames.walk(reader)):
+    if isinstance(item, frames.Damage):
+      raise bad_record(path, number, item.offset, item.what)
+    yield item
+
+
+def bad_record(
+  path: str, number: int, offset: int, what: str
+) -> errors.InputError:
+  """Returns the error that names a record, and says how to see all others."""
+  return errors.InputError(
+    f'{path}: record {number} at byte {offset}: {what}. To see all that is '
+    f'wrong: {_VERIFY} {os.path.dirname(path)}'
+  )
+
+
+def count_records(path: str) -> int:
+  """Returns how many records are in a file.
+
+  Raises:
+    errors.InputError: if one is damaged or cut.
+    OSError: if the file cannot be read.
+  """
+  with storage.open_random(path) as reader:
+    return sum(1 for _ in whole_frames(reader, path))
+
+
+def is_size(num_bytes: int, size: int, num_records: int) -> bool:
+  """Whether files are as large as TFDS says.
+
+  Args:
+    num_bytes: What it says.
+    size: Of the files, in bytes.
+    num_records: How many records are in them.
+  """
+  # Where TFDS wrote the files itself, it does not count what frames a record.
+  return num_bytes in (size, size - frames.OVERHEAD * num_records)
+
+
+def check_dataset(
+  paths: Sequence[str], lengths: Sequence[int], num_bytes: int
+) -> None:
+  """Checks that the files of a split are as large as TFDS says.
+
+  Args:
+    paths: Of its TFRecord files.
+    lengths: How many records TFDS says are in each.
+    num_bytes: What it says of all of them together.
+
+  Raises:
+    errors.InputError: if they are not; names the file that was cut.
+    OSError: if one is not there.
+  """
+  size = sum(map(storage.size_of, paths))
+  if is_size(num_bytes, size, sum(lengths)):
+    return
+  for path, length in zip(paths, lengths, strict=True):
+    number = count_records(path)
+    if number != length:
+      raise errors.InputError(
+        f'{path}: {number:,} records, expected {length:,} as TFDS says. Copy '
+        'or build it again'
+      )
+  raise errors.InputError(
+    f'{os.path.dirname(paths[0])}: files of {size:,} bytes, expected '
+    f'{num_bytes:,} as TFDS says. Copy or build it again'
+  )
+
+
+def check_older(paths: Sequence[str], lengths: Sequence[int]) -> None:
+  """Checks that none of the older files has lost records.
+
+  Args:
+    paths: Of the files, in the order of their numbers.
+    lengths: How many records are in each.
+
+  Raises:
+    errors.InputError: if one has fewer than the others, or none at all.
+  """
+  for index, what in unequal(lengths):
+    raise errors.InputError(
+      f'{paths[index]}: {what}. Copy or make the files again'
+    )
+
+
+def unequal(lengths: Sequence[int | None]) -> Iterator[tuple[int, str]]:
+  """Yields which of the older files are not as one run of the script left them.
+
+  It put the same number of records in each file, and what was left in the last.
+
+  Args:
+    lengths: How many records are in each file; None if that is not known.
+
+  Yields:
+    The index of a file, and what is wrong with it.
+  """
+  usual = usual_length(lengths)
+  last = len(lengths) - 1
+  for index, length in enumerate(lengths):
+    if length == 0:
+      yield index, 'an empty file, expected records'
+    elif length is None or usual is None:
+      continue
+    elif index < last and length != usual:
+      yield (
+        index,
+        f'{length:,} records, expected {usual:,} as in the other files',
+      )
+    elif length > usual:
+      yield (
+        index,
+        f'{length:,} records, expected {usual:,} at most, as in the files '
+        'before',
+      )
+
+
+def usual_length(lengths: Sequence[int | None]) -> int | None:
+  """Returns how many records most files have, the last one aside."""
+  counted = collections.Counter(length for length in lengths[:-1] if length)
+  # Of two as frequent the larger one: records get lost, they do not appear.
+  return max(counted, key=lambda n: (counted[n], n), default=None)

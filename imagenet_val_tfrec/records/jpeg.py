@@ -1,0 +1,238 @@
+"""The JPEG header: what a picture's size is, or why it is not usable.
+
+Markers and fields are those of ITU-T T.81 (ISO/IEC 10918-1), annex B. What
+that leaves open is read as libjpeg-turbo reads it (`jdmarker.c`), by which
+TensorFlow decodes: stray bytes between two segments are passed over, and a
+segment whose length is too small to count itself is empty.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import struct
+
+from imagenet_val_tfrec.core import magic
+
+MAX_PIXELS = 100_000_000
+
+_START = b'\xff\xd8\xff'
+_END = b'\xff\xd9'
+_SEGMENT = struct.Struct('>BBH')  # 0xFF, marker, length.
+_FRAME = struct.Struct('>BHHB')  # Precision, height, width, components.
+_ADOBE_SIZE = 14
+_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg.
+
+_MARKER = re.compile(rb'\xff[\x01-\xfe]')
+_NO_MARKER = (0x00, 0xFF)
+_SOS = 0xDA
+_APP14 = 0xEE
+# TEM and RST, which have no segment.
+_STANDALONE = frozenset([0x01, *range(0xD0, 0xD8)])
+# APP, COM and DNL, whose contents are passed over.
+_COMMENTS = frozenset([*range(0xE0, 0xF0), 0xFE, 0xDC])
+# Start of frame: C4, C8 and CC of that range mean other things.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# And DHT, DAC, DQT, DRI and SOS.
+_SEGMENTS = _COMMENTS | _FRAMES | {0xC4, 0xCC, 0xDB, 0xDD, _SOS}
+# Baseline, extended and progressive; the latter two arithmetic too.
+_DECODED = frozenset([0xC0, 0xC1, 0xC2, 0xC9, 0xCA])
+_SAMPLINGS = frozenset(16 * h + v for h in range(1, 5) for v in range(1, 5))
+
+_COEFFICIENT, _PIXEL = 2, 2.5  # Bytes.
+# SOS, and the frames of progressive images; none stands in coded data.
+_SCANS = ((b'\xff\xda', 1), (b'\xff\xc2', 0), (b'\xff\xca', 0))
+
+
+class JpegError(ValueError):
+  """The bytes are not a usable JPEG image; the message says what they are."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class JpegShape:
+  """A picture's shape, as its JPEG header gives it.
+
+  Attributes:
+    height: In pixels, 1 to 65,500.
+    width: In pixels, 1 to 65,500.
+    chans: Colour components: 1 (gray), 3 (colour) or 4 (CMYK).
+  """
+
+  height: int
+  width: int
+  chans: int
+
+  def __str__(self) -> str:
+    return f'{self.height}, {self.width} and {self.chans}'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checks:
+  """What is refused in an image.
+
+  Attributes:
+    max_pixels: Most pixels that an image header may promise.
+    decode: Whether every image is decoded, to refuse what is damaged inside.
+  """
+
+  max_pixels: int = MAX_PIXELS
+  decode: bool = False
+
+
+def read_shape(data: bytes, *, max_pixels: int = MAX_PIXELS) -> JpegShape:
+  """Reads the shape of a whole JPEG file.
+
+  Args:
+    data: The file's bytes; bytes behind the end of the image are fine.
+    max_pixels: Most pixels that the header may promise.
+
+  Returns:
+    Height, width and channels of the image (not of a thumbnail in it).
+
+  Raises:
+    JpegError: if it is no JPEG, is cut, or is of a kind that TensorFlow does
+      not decode.
+  """
+  if not data.startswith(_START):
+    raise JpegError(f'not a JPEG but {magic.describe(data)}')
+  shape = None
+  adobe = False
+  position, size = 2, len(data)
+  while True:
+    if position + 4 > size:
+      raise JpegError(_broken('is cut', position, size))
+    first, marker, length = _SEGMENT.unpack_from(data, position)
+    if first != 0xFF or marker in _NO_MARKER:  # Fill bytes or stray ones.
+      found = _MARKER.search(data, position)
+      position = found.start() if found else size
+      continue
+    if marker in _STANDALONE:
+      position += 2
+      continue
+    if marker not in _SEGMENTS:
+      raise JpegError(_broken(f'has a stray FF {marker:02X}', position, size))
+    if length < 2 and marker in _COMMENTS:
+      length = 2
+    start, end = position + 4, position + 2 + length
+    if end > size:
+      raise JpegError(_broken('is cut', position, size))
+    if length < 2:
+      raise JpegError(_broken('has an impossible length', position, size))
+    if marker in _FRAMES:
+      if shape is not None:
+        raise JpegError('a JPEG with two image headers')
+      shape = _read_frame(marker, data[start:end], max_pixels)
+    elif marker == _APP14 and length >= _ADOBE_SIZE:
+      adobe = adobe or data.startswith(b'Adobe', start)
+    position = end
+    if marker == _SOS:
+      break
+  if shape is None:
+    raise JpegError('a JPEG without an image header')
+  if shape.chans == 4 and not adobe:
+    raise JpegError(
+      "a CMYK JPEG without Adobe's marker (TensorFlow would decode it to black)"
+    )
+  # The end stands at the end, or bytes follow it. Before it, coded data cannot
+  # hold it, so looking from behind finds it at once.
+  if not data.endswith(_END) and data.rfind(_END, position) < 0:
+    raise JpegError('a JPEG that is cut: its end-of-image marker is missing')
+  return shape
+
+
+def check_decodes(
+  image: bytes, shape: JpegShape, max_pixels: int = MAX_PIXELS
+) -> None:
+  """Decodes an image, to see that it can be done without a warning.
+
+  Args:
+    image: The JPEG file's bytes.
+    shape: Of the image, as `read_shape` gives it.
+    max_pixels: Of the images that are decoded. One with several scans, as
+      progressive ones have, is held whole as coefficients, and may take
+      memory as that many pixels do.
+
+  Raises:
+    JpegError: if it is damaged inside, decodes to another size, or would
+      take too much memory. (Of the few with colour sampled in an unusual way,
+      damage that libjpeg only warns of passes, as TensorFlow lets it.)
+  """
+  if shape.height * shape.width > max_pixels:
+    raise JpegError(
+      f'a JPEG of {shape.height}×{shape.width} pixels is not decoded, as the '
+      f'limit is {max_pixels:,} (max_pixels raises it)'
+    )
+  needed = _COEFFICIENT * shape.height * shape.width * shape.chans
+  if needed > _PIXEL * max_pixels and _has_several_scans(image):
+    raise JpegError(
+      f'a JPEG of several scans and {shape.height}×{shape.width} pixels, which '
+      f'takes {needed / 1e6:,.0f} MB to decode, more than the limit of '
+      f'{_PIXEL * max_pixels / 1e6:,.0f} (max_pixels raises it)'
+    )
+  import simplejpeg
+
+  try:
+    height, width, *_ = simplejpeg.decode_jpeg_header(image)
+  except (ValueError, KeyError):
+    # It knows only the usual ways to sample colour (4:4:4, 4:2:0 and so on).
+    # TensorFlow knows all, and others are rare enough to import it for them.
+    _check_by_tensorflow(image)
+    return
+  if (height, width) != (shape.height, shape.width):
+    raise JpegError(
+      f'a JPEG whose header says {shape.height}×{shape.width} pixels, but it '
+      f'decodes to {height}×{width}'
+    )
+  try:
+    # The picture is not needed, so it is made as small and gray as can be. All
+    # coded data is read even so, which is where damage shows.
+    simplejpeg.decode_jpeg(image, 'GRAY', min_height=1, min_width=1)
+  except ValueError as e:
+    raise JpegError(f'a JPEG that does not decode cleanly: {e}') from e
+
+
+def _read_frame(marker: int, segment: bytes, max_pixels: int) -> JpegShape:
+  """Reads a start-of-frame segment, from behind its length."""
+  if marker not in _DECODED:
+    raise JpegError('a lossless or hierarchical JPEG, which is not supported')
+  if len(segment) < _FRAME.size:
+    raise JpegError('a JPEG with a broken image header')
+  precision, height, width, chans = _FRAME.unpack_from(segment)
+  if precision != 8:
+    raise JpegError(f'a JPEG with {precision} bits a sample, expected 8')
+  if chans not in (1, 3, 4):
+    raise JpegError(f'a JPEG with {chans} components, expected 1, 3 or 4')
+  # Of each component: identifier, sampling factors, quantisation table.
+  samplings = segment[_FRAME.size + 1 :: 3]
+  if len(segment) != _FRAME.size + 3 * chans or not _SAMPLINGS.issuperset(
+    samplings
+  ):
+    raise JpegError('a JPEG with a broken image header')
+  if not 1 <= height <= _MAX_SIDE or not 1 <= width <= _MAX_SIDE:
+    raise JpegError(
+      f'a JPEG of {height}×{width} pixels, expected sides of 1 to {_MAX_SIDE:,}'
+    )
+  if height * width > max_pixels:
+    raise JpegError(
+      f'a JPEG that promises {height}×{width} pixels, more than the limit of '
+      f'{max_pixels:,} (max_pixels in the config raises it)'
+    )
+  return JpegShape(height, width, chans)
+
+
+def _broken(what: str, position: int, size: int) -> str:
+  return f'a JPEG whose header {what} at byte {position:,} of {size:,}'
+
+
+def _has_several_scans(image: bytes) -> bool:
+  """Whether it has, or a thumbnail in it seems to be one more."""
+  return any(image.count(marker) > most for marker, most in _SCANS)
+
+
+def _check_by_tensorflow(image: bytes) -> None:
+  import tensorflow as tf
+
+  try:
+    tf.io.decode_jpeg(image, ratio=8)
+  except tf.errors.InvalidArgumentError as e:
+    raise JpegError('a JPEG that TensorFlow does not decode') from e

@@ -1,0 +1,277 @@
+"""The record with five fields, written and read without TensorFlow.
+
+A record is a `tf.train.Example` in a TFRecord frame. Its bytes are those of
+`Example.SerializeToString(deterministic=True)`, map keys in sorted order,
+written by `tf.io.TFRecordWriter`. Sources:
+`tensorflow/core/example/{example,feature}.proto` and
+https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+import sys
+from typing import Any
+
+import google_crc32c
+from google.protobuf import message as protobuf
+
+from imagenet_val_tfrec.core import storage
+from imagenet_val_tfrec.records import frames, jpeg
+
+# What a record adds to its image: frame, field names, tags, shape and label.
+# At most, that is, for labels up to MAX_LABEL and images below 2**28 bytes.
+MAX_OVERHEAD = 128
+
+MAX_LABEL = 2**31 - 1  # `legacy.parser` returns int32.
+
+# Tags of the wire format: field number << 3 | 2 (length-delimited).
+_FIELD_1, _FIELD_2, _FIELD_3 = b'\x0a', b'\x12', b'\x1a'
+_IMAGE_KEY = b'\x0a\x05image\x12'
+_INTEGERS = ('label', 'height', 'width', 'chans')
+_VARINT = rb'([\x80-\xff]{0,4}[\0-\x7f])'
+_FEATURES = re.compile(_FIELD_1 + _VARINT, re.DOTALL)
+# Lengths of the map entry, its Feature, its BytesList and the image.
+_IMAGE_ENTRY = re.compile(
+  _FIELD_1.join([b'', _VARINT + _IMAGE_KEY + _VARINT, _VARINT, _VARINT]),
+  re.DOTALL,
+)
+# Protobuf takes up to twelve times as much memory for a hostile record.
+_MOST_PARSED = 16 << 20
+_HEAD = 1024  # Bytes in which all is that is not the image.
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+  """One example: the five fields.
+
+  Attributes:
+    label: Class, 0 or more.
+    height: In pixels.
+    width: In pixels.
+    chans: Colour components of the image as stored: 1, 3 or 4.
+    image: The image file's own bytes.
+  """
+
+  label: int
+  height: int
+  width: int
+  chans: int
+  image: bytes
+
+
+def serialise(record: Record) -> list[bytes]:
+  """Returns the framed record in parts, so that the image is not copied.
+
+  Returns:
+    Frame header, what stands before the image, the image itself, what stands
+    after it, frame footer.
+  """
+  image = record.image
+  size = len(image)
+  head = _FIELD_1 + _varint(size)  # BytesList.value
+  head = _FIELD_1 + _varint(len(head) + size) + head  # Feature.bytes_list
+  head = _IMAGE_KEY + _varint(len(head) + size) + head  # The map entry
+  head = _FIELD_1 + _varint(len(head) + size) + head  # Features.feature
+  before = (
+    _integer('chans', record.chans) + _integer('height', record.height) + head
+  )
+  after = _integer('label', record.label) + _integer('width', record.width)
+  features = len(before) + size + len(after)
+  before = _FIELD_1 + _varint(features) + before  # Example.features
+  crc = google_crc32c.value(before)
+  crc = google_crc32c.extend(crc, image)
+  crc = google_crc32c.extend(crc, after)
+  return [
+    frames.frame_header(len(before) + size + len(after)),
+    before,
+    image,
+    after,
+    frames.footer(crc),
+  ]
+
+
+def parse(payload: bytes) -> Record:
+  """Reads a serialised example, as written by anyone.
+
+  Args:
+    payload: A `tf.train.Example`; further features are passed over.
+
+  Returns:
+    The five fields.
+
+  Raises:
+    frames.RecordError: if it is no example, or a field is missing or not as
+      expected.
+  """
+  others, image = _without_image(payload)
+  if image is None and len(payload) > _MOST_PARSED:
+    raise frames.RecordError(
+      f'a record of {len(payload):,} bytes, and not most of them are an image'
+    )
+  if image is None:
+    features = _parse(payload, 'Example').features.feature
+  else:
+    features = _parse(others, 'Features').feature
+  if missing := [
+    name
+    for name in (*_INTEGERS, *(['image'] if image is None else []))
+    if name not in features
+  ]:
+    raise frames.RecordError(
+      f'no field {", ".join(map(repr, missing))}; expected label, height, '
+      'width, chans and image'
+    )
+  if image is not None and 'image' in features:
+    raise frames.RecordError("field 'image' stands twice, expected one")
+  if image is None:
+    image = _only('image', features['image'], 'bytes_list')
+  integers = {
+    name: _only(name, features[name], 'int64_list') for name in _INTEGERS
+  }
+  return Record(**integers, image=image)
+
+
+def read(
+  reader: storage.RandomReader,
+  frame: frames.Frame,
+  max_pixels: int = jpeg.MAX_PIXELS,
+) -> Record:
+  """Reads a record from an open file.
+
+  No more than two copies of its image are in memory at a time.
+
+  Args:
+    reader: The open file.
+    frame: Where the record stands.
+    max_pixels: Most pixels of an image. A record may have a byte for each, or
+      100 MB if that is more.
+
+  Raises:
+    frames.RecordError: as `parse`; or if the record does not match its
+      checksum, or is too long.
+  """
+  most = max(max_pixels, jpeg.MAX_PIXELS) + MAX_OVERHEAD
+  return parse(frame.payload(reader, most))
+
+
+def label_problem(label: int, num_classes: int | None = None) -> str:
+  """Says what is wrong with a label; '' if nothing is.
+
+  Args:
+    label: A class.
+    num_classes: The label is below; None if that is not known.
+  """
+  most = MAX_LABEL if num_classes is None else num_classes - 1
+  if 0 <= label <= most:
+    return ''
+  return f'label {label} is out of range, expected 0..{most}'
+
+
+def check(
+  record: Record, checks: jpeg.Checks, num_classes: int | None = None
+) -> None:
+  """Checks that a record says what its image is.
+
+  Args:
+    record: Any record.
+    checks: What is refused in its image. The image may promise any number of
+      pixels, but too many are not decoded.
+    num_classes: The label is below; None if that is not known.
+
+  Raises:
+    jpeg.JpegError: if the image is no usable JPEG.
+    frames.RecordError: if height, width or channels are not those of the image,
+      or the label is out of range.
+  """
+  if problem := label_problem(record.label, num_classes):
+    raise frames.RecordError(problem)
+  # How large an image may be was for those to say who wrote the record.
+  shape = jpeg.read_shape(record.image, max_pixels=sys.maxsize)
+  stored = jpeg.JpegShape(record.height, record.width, record.chans)
+  if stored != shape:
+    raise frames.RecordError(
+      f'stored height, width and chans are {stored}, but those of the image '
+      f'are {shape}'
+    )
+  if checks.decode:
+    jpeg.check_decodes(record.image, shape, checks.max_pixels)
+
+
+def _without_image(payload: bytes) -> tuple[bytes, bytes | None]:
+  """Takes the image out of a record, copying nothing else.
+
+  Returns:
+    The entries of the other features, which are a `Features` message by
+    themselves, and the image; None if it does not stand where every known
+    writer puts it: in one entry, close to the start.
+  """
+  start = _FEATURES.match(payload)
+  entry = _IMAGE_ENTRY.search(payload, 0, _HEAD)
+  if not start or not entry or _end(start, 1) != len(payload):
+    return b'', None
+  end = _end(entry, 4)
+  if end > len(payload) or any(_end(entry, i) != end for i in (1, 2, 3)):
+    return b'', None
+  before, behind = payload[start.end() : entry.start()], payload[end:]
+  if len(before) + len(behind) > _HEAD:
+    return b'', None
+  # Each is whole by itself, so what was found is no part of another field.
+  _parse(before, 'Features')
+  return before + behind, payload[entry.end() : end]
+
+
+def _end(match: re.Match[bytes], group: int) -> int:
+  """Returns where the field ends whose length is in that group."""
+  length = 0
+  for i, byte in enumerate(match[group]):
+    length |= (byte & 0x7F) << 7 * i
+  return match.end(group) + length
+
+
+def _parse(content: bytes, kind: str) -> Any:
+  """Parses a protobuf message of TensorFlow's: an Example, or Features."""
+  # TFDS's copy of the .proto files comes without TensorFlow.
+  from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
+
+  of_file = tf_example_pb2 if kind == 'Example' else tf_feature_pb2
+  try:
+    return getattr(of_file, kind).FromString(content)
+  except protobuf.DecodeError as e:
+    raise frames.RecordError('not a tf.train.Example') from e
+
+
+def _only(name: str, feature: Any, kind: str) -> Any:
+  """Returns the one value of a feature, which is of that kind."""
+  if feature.WhichOneof('kind') != kind:
+    expected = 'bytes' if kind == 'bytes_list' else 'integers'
+    raise frames.RecordError(f'field {name!r} holds no {expected}')
+  values = getattr(feature, kind).value
+  if len(values) != 1:
+    many = 'several values' if values else 'no value'
+    raise frames.RecordError(f'field {name!r} holds {many}, expected one')
+  return values[0]
+
+
+@functools.lru_cache(maxsize=1 << 14)  # Sizes and labels recur.
+def _integer(key: str, value: int) -> bytes:
+  """Returns the map entry of an int64 feature with one value."""
+  feature = _varint(value)
+  feature = _FIELD_1 + _varint(len(feature)) + feature  # Int64List.value
+  feature = _FIELD_3 + _varint(len(feature)) + feature  # Feature.int64_list
+  name = key.encode()
+  entry = _FIELD_1 + _varint(len(name)) + name
+  entry += _FIELD_2 + _varint(len(feature)) + feature
+  return _FIELD_1 + _varint(len(entry)) + entry  # Features.feature
+
+
+def _varint(value: int) -> bytes:
+  """Returns a number of 0 or more as a varint."""
+  parts = bytearray()
+  while value > 0x7F:
+    parts.append(value & 0x7F | 0x80)
+    value >>= 7
+  parts.append(value)
+  return bytes(parts)

@@ -1,0 +1,1 @@
+"""From examples to finished shards: plan, run, write, publish."""

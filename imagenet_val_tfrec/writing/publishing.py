@@ -1,0 +1,128 @@
+"""Puts finished older-format files in the place of old ones: all, or none.
+
+Old files wait in the work directory until all new ones are there. Whatever
+happens before, they are put back; and if the process is killed, by the next one
+that opens the work directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+
+from imagenet_val_tfrec.core import errors, small_files, storage
+from imagenet_val_tfrec.records import raw_files
+from imagenet_val_tfrec.writing import staging
+
+# In the work directory, from the first change in the target on: the new names.
+_NEW = 'publishing.json'
+
+
+def in_the_way(tfrec_dir: str, tfrec_base: str, overwrite: bool) -> list[str]:
+  """Returns the names of the files to replace, in numeric order.
+
+  Raises:
+    errors.InputError: if TFRecord files, of any name, are there unasked; or if
+      one to replace is no file.
+  """
+  names = storage.names_in(tfrec_dir)
+  found = [name for name in names if name.endswith(raw_files.SUFFIX)]
+  if found and not overwrite:
+    raise errors.InputError(
+      f'{tfrec_dir}: there are TFRecord files already: {errors.some(found)}. '
+      'Choose another tfrec_dir, or --overwrite to replace those named '
+      f'{raw_files.shard_name(tfrec_base, 0)} and so on'
+    )
+  old = list(raw_files.by_base(found).get(tfrec_base, {}).values())
+  for name in old:
+    if storage.is_folder(os.path.join(tfrec_dir, name)):
+      raise errors.InputError(
+        f'{os.path.join(tfrec_dir, name)}: a folder, expected a file to '
+        'replace. Move it elsewhere'
+      )
+  return old
+
+
+def publish(
+  work_dir: staging.WorkDir, old: Sequence[str], new: Sequence[str]
+) -> None:
+  """Moves finished files to the target, and takes old ones away.
+
+  Without number 0 no reader takes a folder for complete; so it is the first to
+  go and the last to come.
+
+  Args:
+    work_dir: Its target is the folder of the files.
+    old: Names of the files to take away, in numeric order.
+    new: Names of the files to put there, in numeric order.
+
+  Raises:
+    OSError: if it cannot be done; then all is as it was.
+  """
+  small_files.write_text(
+    os.path.join(work_dir.path, _NEW), json.dumps({'files': list(new)})
+  )
+  try:
+    storage.make_folder(work_dir.old)
+    for name in old:
+      storage.replace(
+        os.path.join(work_dir.target, name), os.path.join(work_dir.old, name)
+      )
+    for name in reversed(new):
+      storage.link(
+        os.path.join(work_dir.shards, name), os.path.join(work_dir.target, name)
+      )
+  except BaseException:
+    put_back(work_dir)
+    raise
+
+
+def put_back(work_dir: staging.WorkDir) -> None:
+  """Undoes a `publish` that did not come to its end."""
+  marker = os.path.join(work_dir.path, _NEW)
+  if not storage.exists(marker):
+    return
+  new = small_files.read_json(marker)['files']
+  published = [name for name in new if _is_published(work_dir, name)]
+  if len(published) < len(new):
+    for name in published:
+      finished = os.path.join(work_dir.shards, name)
+      if storage.exists(finished):
+        storage.remove(os.path.join(work_dir.target, name))
+      else:  # There are no links, and the file itself was moved.
+        storage.replace(os.path.join(work_dir.target, name), finished)
+    if storage.exists(work_dir.old):
+      for name in reversed(storage.names_in(work_dir.old)):
+        storage.replace(
+          os.path.join(work_dir.old, name), os.path.join(work_dir.target, name)
+        )
+  storage.remove(work_dir.old)
+  storage.remove(marker)
+
+
+def _is_published(work_dir: staging.WorkDir, name: str) -> bool:
+  finished = os.path.join(work_dir.shards, name)
+  published = os.path.join(work_dir.target, name)
+  if not storage.exists(published):
+    return False
+  return not storage.exists(finished) or (
+    not storage.is_remote(published) and os.path.samefile(finished, published)
+  )
+
+
+@contextlib.contextmanager
+def removed_if_empty(folder: str) -> Iterator[None]:
+  """Removes folders that were not there before if nothing is in them after."""
+  folder = os.path.abspath(folder)
+  new = []
+  while not storage.exists(folder):
+    new.append(folder)
+    folder = os.path.dirname(folder)
+  try:
+    yield
+  finally:
+    with contextlib.suppress(OSError):  # Not empty, as it should be.
+      for folder in new:
+        os.rmdir(folder)

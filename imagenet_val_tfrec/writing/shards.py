@@ -1,0 +1,327 @@
+"""Writes one planned shard, and keeps a note of what is in it.
+
+A shard appears under its name when it is whole. Beside it stands a note, with
+the shard's digest, size and counts, or with what is wrong with its images; so
+no result has to travel back from a worker, and a shard that is written already
+is not written again.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import threading
+import uuid
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from absl import logging
+
+from imagenet_val_tfrec.core import errors, small_files, storage
+from imagenet_val_tfrec.inputs import entries, sources
+from imagenet_val_tfrec.records import jpeg, outputs
+from imagenet_val_tfrec.records import record as record_lib
+from imagenet_val_tfrec.writing import plan as plan_lib
+from imagenet_val_tfrec.writing import runners
+
+_LARGE = 1 << 22  # Bytes of a file, or pixels of an image.
+
+# So that many threads need no more memory for these than one.
+_LARGE_IMAGES = threading.Lock()
+_DECODING = threading.Lock()
+_AT_ONCE = contextlib.nullcontext()
+
+
+class ImageError(errors.InputError):
+  """Images that cannot be used; all of them are counted."""
+
+
+class _Checked(NamedTuple):
+  """An image as a record; or None, and what is wrong with it."""
+
+  record: record_lib.Record | None
+  problem: str = ''
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+  """What stands in the shards of a plan.
+
+  Attributes:
+    sizes: Of the shards, in bytes.
+    chans: How many images have how many channels, e.g. `{'1': 2, '3': 98}`.
+  """
+
+  sizes: Sequence[int]
+  chans: dict[str, int]
+
+
+def write_plan(
+  plan: plan_lib.Plan,
+  folder: str,
+  *,
+  run: runners.Runner,
+  progress: runners.Progress | None = None,
+) -> Summary:
+  """Writes all shards of a plan that are not written already.
+
+  Args:
+    plan: What to write.
+    folder: Where; what does not belong to the plan is removed from it.
+    run: Where the work is done.
+    progress: Is told of images and bytes.
+
+  Returns:
+    Sizes and counts.
+
+  Raises:
+    ImageError: if images cannot be used; all of them were looked at.
+    OSError: if a shard cannot be written, or there is too little room.
+  """
+  keep = {*plan.filenames, *map(_note_path, plan.filenames)}
+  for name in storage.names_in(folder):
+    if name not in keep:
+      storage.remove(os.path.join(folder, name))
+  done = {s.filename: s for s in plan.shards() if is_written(s, folder)}
+  if done:
+    logging.info(
+      'resuming: %d of %d shards were complete', len(done), len(plan.lengths)
+    )
+    for shard in done.values():
+      if progress:
+        progress(len(shard), 0)  # No bytes: they would count for the speed.
+  needed = plan.total_bytes() - sum(sum(s.sizes) for s in done.values())
+  free = storage.free_bytes(folder)
+  if free is not None and free < needed:
+    raise OSError(
+      errno.ENOSPC,
+      f'{needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free; '
+      'nothing was written',
+      folder,
+    )
+  todo = (shard for shard in plan.shards() if shard.filename not in done)
+  run(ShardWriter(folder=folder), todo, progress=progress)
+  return summarise(plan, folder)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShardWriter:
+  """Writes shards in a folder, from any thread or process.
+
+  Attributes:
+    folder: Where; it must be there.
+  """
+
+  folder: str
+
+  def __call__(
+    self, shard: plan_lib.Shard, progress: runners.Progress | None = None
+  ) -> None:
+    """Writes the shard, if it is not written; see `write_shard`."""
+    write_shard(shard, self.folder, progress=progress)
+
+  def is_done(self, shard: plan_lib.Shard) -> bool:
+    """Whether the shard stands in the folder."""
+    return is_written(shard, self.folder)
+
+
+def write_shard(
+  shard: plan_lib.Shard,
+  folder: str,
+  *,
+  progress: runners.Progress | None = None,
+) -> None:
+  """Writes a shard and its note; what is there already is kept.
+
+  Any number of attempts, at the same time too, end in one right shard.
+
+  Args:
+    shard: What to write.
+    folder: Where; it must be there.
+    progress: Is told of every image.
+
+  Raises:
+    OSError: if it cannot be written. Bad images are not raised, but noted:
+      see `summarise`.
+  """
+  if is_written(shard, folder):
+    return
+  path = os.path.join(folder, shard.filename)
+  part = f'{path}.{uuid.uuid4().hex}.part'
+  try:
+    note = _write_part(shard, part, progress)
+    if not note['problems']:
+      note['bytes'] = storage.size_of(part)
+      storage.replace(part, path)
+  except OSError as e:
+    if errors.is_full(e):
+      raise OSError(e.errno, 'the disk is full; nothing is kept', path) from e
+    if e.errno and not e.filename:
+      raise OSError(e.errno, e.strerror, path) from e
+    raise
+  finally:
+    with contextlib.suppress(OSError):
+      storage.remove(part)
+  small_files.write_text(_note_path(path), json.dumps(note))
+
+
+def read_records(shard: plan_lib.Shard) -> Iterator[record_lib.Record]:
+  """Yields what would be written, in order, without writing it.
+
+  Raises:
+    ImageError: behind the last record, if images could not be used.
+  """
+  problems = []
+  for record, problem in _read_checked(shard):
+    if record is None:
+      problems.append(problem)
+    else:
+      yield record
+  if problems:
+    raise _image_error(shard.source, problems)
+
+
+def is_written(shard: plan_lib.Shard, folder: str) -> bool:
+  """Whether this very shard stands in the folder, whole."""
+  path = os.path.join(folder, shard.filename)
+  note = _read_note(path)
+  return bool(
+    note
+    and storage.exists(path)
+    and note['digest'] == shard.digest()
+    and not note['problems']
+    and note['bytes'] == storage.size_of(path)
+  )
+
+
+def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
+  """Reads the notes of all shards.
+
+  Args:
+    plan: What was to be written.
+    folder: Where it was written.
+
+  Returns:
+    Sizes and counts.
+
+  Raises:
+    ImageError: if images could not be used; it counts all of them.
+    OSError: if a shard is not there.
+  """
+  sizes = []
+  chans: collections.Counter[str] = collections.Counter()
+  problems = []
+  for filename in plan.filenames:
+    path = os.path.join(folder, filename)
+    note = _read_note(path)
+    if note is None:
+      raise OSError(f'{path} was not written: a worker was lost; build again')
+    problems += note['problems']
+    chans.update(note['chans'])
+    if not note['problems']:
+      sizes.append(storage.size_of(path))
+  if problems:
+    raise _image_error(plan.examples.source, problems)
+  return Summary(sizes=sizes, chans=dict(sorted(chans.items())))
+
+
+def _read_note(path: str) -> dict[str, Any] | None:
+  """Returns the note of a shard; None if there is none, or it is damaged."""
+  try:
+    note = small_files.read_json(_note_path(path))
+  except (OSError, ValueError):
+    return None
+  return note if {'digest', 'problems', 'chans'} <= note.keys() else None
+
+
+def _note_path(path: str) -> str:
+  return f'{path}.json'
+
+
+def _write_part(
+  shard: plan_lib.Shard, part: str, progress: runners.Progress | None
+) -> dict[str, Any]:
+  """Writes the shard's file; returns its note."""
+  chans: collections.Counter[int] = collections.Counter()
+  problems: list[str] = []
+  with (
+    outputs.open_output(part, shard.file_format) as out,
+    contextlib.closing(_read_checked(shard, _LARGE_IMAGES)) as read,
+  ):
+    for record, problem in read:
+      if record is None:
+        problems.append(problem)
+      else:
+        chans[record.chans] += 1
+        if not problems:  # Else only look for more of them.
+          out.write(record_lib.serialise(record))
+      if progress:
+        progress(1, len(record.image) if record else 0)
+      del record  # Before the next one is read: it may be large.
+  return {
+    'digest': shard.digest(),
+    'chans': {str(key): value for key, value in chans.items()},
+    'problems': problems,
+  }
+
+
+def _image_error(
+  source: sources.ImageSource, problems: Sequence[str]
+) -> ImageError:
+  """Returns the error that counts `problems` and names the first ten."""
+  return ImageError(
+    errors.offenders(
+      f'images cannot be used in {source.path}',
+      problems,
+      'Mend or remove them, and their lines in the label file.',
+    )
+  )
+
+
+def _read_checked(
+  shard: plan_lib.Shard,
+  large: contextlib.AbstractContextManager[object] = _AT_ONCE,
+) -> Generator[_Checked, None, None]:
+  """Yields each image as a record, or what is wrong with it.
+
+  Args:
+    shard: What to read.
+    large: Is held while a large image is read, and until the next is asked
+      for; a lock lets no other thread have one at the same time.
+  """
+  with shard.source.open() as reader:
+    for i, (entry, label) in enumerate(shard.examples()):
+      with large if entry.size > _LARGE else _AT_ONCE:
+        try:
+          yield _Checked(_read_one(reader, entry, label, shard.checks))
+        except (sources.SourceError, jpeg.JpegError) as e:
+          yield _Checked(None, f'{shard.where(i)}: {e}')
+        except MemoryError as e:
+          raise MemoryError(
+            f'{shard.where(i)}: too little memory for {entry.size:,} bytes'
+          ) from e
+
+
+def _read_one(
+  reader: sources.Reader,
+  entry: entries.Entry,
+  label: int,
+  checks: jpeg.Checks,
+) -> record_lib.Record:
+  image = reader.read(entry)
+  shape = jpeg.read_shape(image, max_pixels=checks.max_pixels)
+  if checks.decode:
+    many_pixels = shape.height * shape.width > _LARGE
+    with _DECODING if many_pixels else _AT_ONCE:
+      jpeg.check_decodes(image, shape, checks.max_pixels)
+  return record_lib.Record(
+    label=label,
+    height=shape.height,
+    width=shape.width,
+    chans=shape.chans,
+    image=image,
+  )

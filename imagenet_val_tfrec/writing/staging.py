@@ -1,0 +1,245 @@
+"""The work directory: where half-done work lives until it is the real thing.
+
+It is a folder beside its target, named so that no reader takes it for data. One
+process at a time owns it. What a dead one left is taken over: the shards of the
+same plan are kept, the rest is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+from absl import logging
+
+from imagenet_val_tfrec.core import errors, small_files, storage
+
+_OWNER = 'owner.json'
+_SHARDS = 'shards'
+_OLD = 'old'
+_GONE = '.gone'
+
+
+class BusyError(errors.InputError):
+  """Another process is building the same thing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkDir:
+  """A folder for work that is not done, owned by this process.
+
+  Attributes:
+    path: Of the work directory.
+    target: What the work will be.
+  """
+
+  path: str
+  target: str
+
+  @property
+  def shards(self) -> str:
+    """The folder of finished shards."""
+    return os.path.join(self.path, _SHARDS)
+
+  @property
+  def old(self) -> str:
+    """Where that waits which is about to be replaced."""
+    return os.path.join(self.path, _OLD)
+
+  def publish(self, folder: str) -> None:
+    """Makes a folder of the work directory the target; replaces an old one.
+
+    On Linux the two change places at one instant. Elsewhere, if the process
+    dies between two renames, the next `open_work_dir` puts the old one back.
+    """
+    storage.make_folder(os.path.dirname(self.target))
+    if not storage.exists(self.target):
+      storage.replace(folder, self.target)
+    elif not storage.exchange(folder, self.target):
+      storage.replace(self.target, self.old)
+      try:
+        storage.replace(folder, self.target)
+      except BaseException:
+        _put_back(self)
+        raise
+
+
+def beside(target: str) -> str:
+  """Returns where to work on a version folder: beside its config's folder.
+
+  TFDS lists the folders beside a version as versions, and beside a config as
+  configs if they hold a version; a work directory holds none.
+  """
+  above, version = os.path.split(target)
+  above, config = os.path.split(above)
+  return os.path.join(above, f'incomplete.{config}.{version}')
+
+
+def _put_back(work_dir: WorkDir) -> None:
+  """Puts back a target that was about to be replaced."""
+  if storage.exists(work_dir.old) and not storage.exists(work_dir.target):
+    storage.replace(work_dir.old, work_dir.target)
+
+
+@contextlib.contextmanager
+def open_work_dir(
+  path: str, target: str, put_back: Callable[[WorkDir], None] = _put_back
+) -> Iterator[WorkDir]:
+  """Opens a work directory, alone; removes it when the work is done.
+
+  When the process is interrupted it stays, and its finished shards with it, for
+  the next one to take over. After any other error nothing stays.
+
+  Args:
+    path: Of the work directory; on the same disk as the target.
+    target: What will be built.
+    put_back: Undoes what a dead process had begun to publish.
+
+  Raises:
+    BusyError: if another process has it open; says which.
+  """
+  with _ownership(path):
+    work_dir = WorkDir(path, target)
+    _take_over(work_dir, put_back)
+    try:
+      yield work_dir
+    except (KeyboardInterrupt, SystemExit):
+      logging.warning(
+        'interrupted; what is done stays in %s, for the same command to go on '
+        'with',
+        path,
+      )
+      raise
+    except BaseException:
+      # A worker that is still at it may get in the way; the error counts.
+      if not storage.exists(work_dir.old):
+        with contextlib.suppress(OSError):
+          _remove(path)
+      raise
+    with contextlib.suppress(OSError):
+      _remove(path)
+
+
+def check_absent(target: str, overwrite: bool, advice: str) -> None:
+  """Raises InputError if the target is there, and is not to be replaced."""
+  if storage.exists(target) and not overwrite:
+    raise errors.InputError(f'{target}: there is a dataset already. {advice}')
+
+
+def clear(path: str, target: str) -> None:
+  """Removes what a dead process left at `path`, as the target is there."""
+  _sweep(path)
+  if storage.exists(path):
+    with contextlib.suppress(BusyError), open_work_dir(path, target):
+      pass
+
+
+def _take_over(work_dir: WorkDir, put_back: Callable[[WorkDir], None]) -> None:
+  """Lets go on what a dead process left; removes what is stale."""
+  put_back(work_dir)
+  for name in storage.names_in(work_dir.path):
+    if name not in (_OWNER, _SHARDS):
+      storage.remove(os.path.join(work_dir.path, name))
+  _sweep(work_dir.path)
+
+
+def _sweep(path: str) -> None:
+  """Removes what was set aside to be removed, and was not."""
+  above, work_dir_name = os.path.split(path)
+  for name in storage.names_in(above):
+    if name.startswith(f'{work_dir_name}.') and name.endswith(_GONE):
+      with contextlib.suppress(OSError):
+        storage.remove(os.path.join(above, name))
+
+
+@contextlib.contextmanager
+def _ownership(path: str) -> Iterator[None]:
+  owner = os.path.join(path, _OWNER)
+  storage.make_folder(os.path.join(path, _SHARDS))
+  if storage.is_remote(path):
+    # No locks there: the owner's word has to do.
+    if storage.exists(owner) and not _is_own_and_dead(owner):
+      raise _busy(path, owner)
+    small_files.write_text(owner, _this_process())
+    yield
+    return
+  descriptor = _lock(path, owner)
+  try:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, _this_process().encode(), 0)
+    yield
+  finally:
+    os.close(descriptor)
+
+
+def _lock(path: str, owner: str) -> int:
+  """Returns the owner's file, open and locked."""
+  import fcntl
+
+  while True:
+    storage.make_folder(os.path.join(path, _SHARDS))
+    try:
+      descriptor = os.open(owner, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except FileNotFoundError:  # The last owner removed it just now.
+      continue
+    try:
+      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      if os.path.samestat(os.fstat(descriptor), os.stat(owner)):
+        return descriptor
+    except BlockingIOError as e:
+      os.close(descriptor)
+      raise _busy(path, owner) from e
+    except FileNotFoundError:
+      pass
+    os.close(descriptor)
+
+
+def _remove(path: str) -> None:
+  """Removes it; whoever opens it meanwhile gets one of its own."""
+  gone = path
+  if not storage.is_remote(path):
+    gone = f'{path}.{uuid.uuid4().hex}{_GONE}'
+    storage.replace(path, gone)
+  storage.remove(gone)
+
+
+def _this_process() -> str:
+  return json.dumps(
+    {
+      'pid': os.getpid(),
+      'host': socket.gethostname(),
+      'since': time.strftime('%Y-%m-%d %H:%M:%S'),
+    }
+  )
+
+
+def _busy(path: str, owner: str) -> BusyError:
+  try:
+    words = 'process {pid} on {host}, since {since}'.format(
+      **small_files.read_json(owner)
+    )
+  except (ValueError, KeyError, OSError):
+    words = 'another process'
+  return BusyError(
+    f'{path}: {words}, is building this already. Wait until it is done; if '
+    'that process is dead, remove this folder'
+  )
+
+
+def _is_own_and_dead(owner: str) -> bool:
+  try:
+    who = small_files.read_json(owner)
+    if who['host'] != socket.gethostname():
+      return False
+    os.kill(who['pid'], 0)
+  except ProcessLookupError:
+    return True
+  except (ValueError, KeyError, OSError):
+    return False
+  return bool(who['pid'] == os.getpid())

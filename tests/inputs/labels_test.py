@@ -1,0 +1,366 @@
+"""Label files: what is read, what is refused, and in what words."""
+
+import bz2
+import errno
+import io
+import lzma
+import random
+import tracemalloc
+import warnings
+
+import pytest
+
+from imagenet_val_tfrec.core import storage
+from imagenet_val_tfrec.inputs import labels as labels_lib
+
+
+def parse(content: bytes) -> labels_lib.Labels:
+  return labels_lib.parse_labels(io.BytesIO(content), path='l.txt')
+
+
+@pytest.mark.parametrize(
+  'content',
+  [
+    b'a.jpg 3\nb.jpg 0\n',
+    b'a.jpg 3\nb.jpg 0',
+    b'\xef\xbb\xbfa.jpg 3\nb.jpg 0\n',
+    b'a.jpg 3\r\nb.jpg 0\r\n',
+    b'a.jpg\t3\nb.jpg\t0\n',
+    b'  a.jpg \t 3  \nb.jpg   0\n',
+    b'\n\na.jpg 3\n \t\nb.jpg 0\n\n',
+    b'./a.jpg 3\n.//./b.jpg 0\n',
+    b'a.jpg 003\nb.jpg 00000000000000\n',
+  ],
+)
+def test_one_meaning_in_many_spellings(content):
+  found = parse(content)
+  assert list(found.names) == ['a.jpg', 'b.jpg']
+  assert list(found.labels) == [3, 0]
+
+
+def test_lines_are_those_of_the_file():
+  found = parse(b'\n\na.jpg 3\n\nb.jpg 0\n')
+  assert [found.where(0), found.where(1)] == ['l.txt:3', 'l.txt:5']
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    'blüte.jpg',
+    '花/桜.jpg',
+    'a\u00a0b.jpg',
+    'n01440764/x.JPEG',
+    '..a.jpg',
+    'a..',
+    '[1].jpg',
+    '{x}.jpg',
+    '-n',
+    'a\\b.jpg',
+    '#1.jpg',
+    'BZh9.jpg',
+    'Rar!.jpg',
+    '{',
+    'n/' * 2047 + 'aa',  # 4,096 bytes.
+  ],
+)
+def test_names_are_kept(name):
+  assert parse(f'{name} 1\n'.encode()).names == [name]
+
+
+@pytest.mark.parametrize(
+  ('name', 'normal'),
+  [('./a', 'a'), ('a//b', 'a/b'), ('a/./b', 'a/b'), ('././/a/b/', 'a/b')],
+)
+def test_names_are_normalised(name, normal):
+  assert parse(f'{name} 1\n'.encode()).names == [normal]
+
+
+LARGEST = 2**31 - 1
+
+
+@pytest.mark.parametrize(
+  ('line', 'complaint'),
+  [
+    (b'a.jpg', "l.txt:1: no label: found 'a.jpg' (is the file cut?)"),
+    (b'a.jpg ', "l.txt:1: no label: found 'a.jpg' (is the file cut?)"),
+    (b'65', "l.txt:1: only a number: found '65'. Bare ids, as in the ILSVRC"),
+    (b'a.jpg 1 2', '3 columns, expected 2 (names with spaces cannot be told'),
+    (b'my cat.jpg 1', '3 columns, expected 2 (names with spaces cannot be t'),
+    (b'a.jpg 1 x', "l.txt:1: 3 columns, expected 2: found 'a.jpg 1 x'"),
+    (b'a.jpg,1', "commas between the columns, expected a space: found 'a.jp"),
+    (b'1 a.jpg', "l.txt:1: columns are swapped: found '1 a.jpg'"),
+    (b'a.jpg cat', "label of 'a.jpg' is 'cat', expected digits 0-9 only"),
+    (b'a.jpg -1', "label of 'a.jpg' is '-1', expected digits 0-9 only"),
+    (b'a.jpg +1', "label of 'a.jpg' is '+1', expected digits 0-9 only"),
+    (b'a.jpg 1.0', "label of 'a.jpg' is '1.0', expected digits"),
+    (b'a.jpg 1_000', "label of 'a.jpg' is '1_000', expected digits"),
+    (b'a.jpg 0x1', "label of 'a.jpg' is '0x1', expected digits"),
+    ('a.jpg ٣'.encode(), "label of 'a.jpg' is '٣', expected digits 0-9 only"),
+    ('a.jpg ²'.encode(), "label of 'a.jpg' is '²', expected digits 0-9 only"),
+    (b'a.jpg 2147483648', "label of 'a.jpg' is out of range: '2147483648'"),
+    (b'a.jpg ' + b'9' * 5000, "label of 'a.jpg' is out of range: '99999"),
+    ('a.jpg\u00a01'.encode(), 'an unusual blank between the columns'),
+    (b'a.jpg\x0b1', 'an unusual blank between the columns'),
+    (b'/data/a.jpg 1', "absolute name '/data/a.jpg', expected one relative"),
+    (b'../a.jpg 1', """".." in name '../a.jpg'"""),
+    (b'a/../b.jpg 1', """".." in name 'a/../b.jpg'"""),
+    (b'a/.. 1', """".." in name 'a/..'"""),
+    (b'./ 1', "'./' is not an image name"),
+    (b'. 1', "'.' is not an image name"),
+    (b'.. 1', """".." in name '..'"""),
+    (b'a\x1b[2J.jpg 1', r"control character in name 'a\x1b[2J.jpg'"),
+    ('a\u009b.jpg 1'.encode(), r"control character in name 'a\x9b.jpg'"),
+    (b'a\x7f.jpg 1', r"control character in name 'a\x7f.jpg'"),
+    (b'a\xff.jpg 1', 'l.txt:1: byte 1 is not UTF-8 text'),
+    (b'a' * 4097 + b' 1', 'a name of more than 4,096 bytes: '),
+    ('桜'.encode() * 1366 + b' 1', 'a name of more than 4,096 bytes: '),
+    (b'./' * 2048 + b'a 1', 'a name of more than 4,096 bytes: '),
+    (b'/' + b'a' * 3000 + b' 1', "absolute name '/aaa"),
+    (b'../' + b'\x1b' * 3000 + b' 1', 'control character in name '),
+    (b'a' * 4000 + b' b', 'expected digits 0-9 only'),
+    (b'a.jpg 1\rb.jpg 2\r', "a line end of old Macs (run: tr '\\r' '\\n')"),
+  ],
+)
+def test_bad_lines(line, complaint):
+  with pytest.raises(labels_lib.LabelError) as e:
+    parse(line + b'\n')
+  assert complaint in str(e.value)
+  assert str(e.value).startswith('1 lines cannot be read:')
+  assert 'expected one "NAME LABEL" a line' in str(e.value)
+  assert len(str(e.value)) < 500
+
+
+@pytest.mark.parametrize(
+  ('content', 'complaint'),
+  [
+    (b'', 'l.txt: an empty file, no labels'),
+    (b'\n \r\n\t\n', 'l.txt: an empty file, no labels'),
+    (b'\x1f\x8b\x08\0 rest', 'l.txt: is gzip-compressed; unpack it first'),
+    (bz2.compress(b'a 1\n'), 'l.txt: is bzip2-compressed; unpack it first: bu'),
+    (bz2.compress(b'a 1\n', 1), 'l.txt: is bzip2-compressed; unpack it first'),
+    (lzma.compress(b'a 1\n'), 'l.txt: is xz-compressed; unpack it first: unxz'),
+    (b'\x28\xb5\x2f\xfd rest', 'l.txt: is zstd-compressed; unpack it first: u'),
+    (b"7z\xbc\xaf'\x1crest", 'l.txt: is a 7-zip archive; unpack it first: 7z'),
+    (b'Rar!\x1a\x07rest', 'l.txt: is a RAR archive; unpack it first: unrar x'),
+    (b'PK\x03\x04rest', 'l.txt: is a zip archive; unpack it first: unzip'),
+    ('a.jpg 3\n'.encode('utf-16'), 'l.txt: is UTF-16 text; convert it: iconv'),
+    ('a.jpg 3\n'.encode('utf-16-le'), 'l.txt: is UTF-16 text; convert it'),
+    ('a.jpg 3\n'.encode('utf-16-be'), 'l.txt: is UTF-16 text; convert it'),
+    ('花/桜.jpg 3\n'.encode('utf-16-le'), 'l.txt: is UTF-16 text; convert it'),
+    ('花/桜.jpg 3\n'.encode('utf-16-be'), 'l.txt: is UTF-16 text; convert it'),
+    ('桜桜\t12\r\n'.encode('utf-16-le'), 'l.txt: is UTF-16 text; convert it'),
+    ('桜桜\t12\r\n'.encode('utf-16-be'), 'l.txt: is UTF-16 text; convert it'),
+    ('上.jpg 3\n'.encode('utf-16-le'), 'l.txt: is UTF-16 text; convert it'),
+    ('桜上.jpg 3\n'.encode('utf-16-le'), 'l.txt: is UTF-16 text; convert it'),
+    ('桜 3'.encode('utf-16-be'), 'l.txt: is UTF-16 text; convert it: iconv'),
+    ('a.jpg 3\n'.encode('utf-32'), 'l.txt: is UTF-32 text; convert it: iconv'),
+    (b'{"a.jpg": 3,\n"b.jpg": 0}', 'l.txt: is JSON; write it out as lines'),
+    (b'{"a.jpg":3}', 'l.txt: is JSON; write it out as lines'),
+    (b'[\n["a.jpg", 3]\n]\n', 'l.txt: is JSON; write it out as lines'),
+    (b'\xef\xbb\xbf[["a.jpg", 3]]', 'l.txt: is JSON; write it out as lines'),
+    (b'{' + b'"a.jpg": 3, ' * 9999 + b'}', 'l.txt: is JSON; write it out as'),
+    (b'[' + b'["a.jpg",3],' * 9999 + b']', 'l.txt: is JSON; write it out as'),
+    (b'\n \r\n  {"a.jpg": 3}', 'l.txt: is JSON; write it out as lines'),
+    (b'\n' + b'{' + b'"a.jpg": 3, ' * 9999, 'l.txt: is JSON; write it out as'),
+    (b'a.jpg 3\rb.jpg 1\r', 'l.txt: has the line ends of old Macs (run: tr '),
+    (
+      b'a.jpg 3\r' * 9999,
+      r"l.txt: has the line ends of old Macs (run: tr '\r'",
+    ),
+    (b'\xff\xd8\xff\xe0rest', 'l.txt: is a JPEG image, not a label file'),
+    (b'\x89PNG\r\n\x1a\nrest', 'l.txt: is a PNG image, not a label file'),
+    (b'a.jpg\0\0\0\0 3\n', 'l.txt: is not text, so not a label file'),
+    (b'a.jpg 3\n' + b'x' * 70_000, 'l.txt:2: a line without end'),
+  ],
+)
+def test_files_that_are_no_label_files(content, complaint):
+  with pytest.raises(labels_lib.LabelError) as e:
+    parse(content)
+  assert str(e.value).startswith(complaint)
+
+
+def test_a_control_character_later_on_is_a_bad_line():
+  with pytest.raises(
+    labels_lib.LabelError, match=r'l\.txt:2: control character'
+  ):
+    parse(b'a.jpg 1\nb\0.jpg 2\n')
+
+
+def test_all_bad_lines_are_counted_and_ten_named():
+  content = b'good.jpg 1\n' + b''.join(b'bad%d\n' % i for i in range(1234))
+  with pytest.raises(labels_lib.LabelError) as e:
+    parse(content)
+  lines = str(e.value).splitlines()
+  assert lines[0] == '1,234 lines cannot be read:'
+  assert lines[1] == "  l.txt:2: no label: found 'bad0' (is the file cut?)"
+  assert lines[10] == "  l.txt:11: no label: found 'bad9' (is the file cut?)"
+  assert lines[11] == '  … and 1,224 more'
+  assert len(lines) == 13
+
+
+@pytest.mark.parametrize(
+  'second', ['a/b.jpg', './a/b.jpg', 'a//b.jpg', 'a/./b.jpg']
+)
+def test_names_that_stand_twice(second):
+  with pytest.raises(labels_lib.LabelError) as e:
+    parse(f'a/b.jpg 1\nc.jpg 2\n{second} 1\n'.encode())
+  assert "l.txt:3: 'a/b.jpg', as on line 1" in str(e.value)
+
+
+def test_names_that_differ_in_case_give_a_warning():
+  with pytest.warns(UserWarning, match='differ from another one') as found:
+    parse(b'\na.jpg 1\nb.jpg 1\nA.jpg 2\n')
+  assert [str(w.message) for w in found] == [
+    '1 names differ from another one only in upper and lower case:\n'
+    "  l.txt:4: 'A.jpg', 'a.jpg' on line 2\n"
+    'On a disk that does not tell these apart they are one file.'
+  ]
+  many = ''.join(f'{x}{i} 1\n' for x in 'aA' for i in range(500))
+  with pytest.warns(UserWarning, match='500 names differ from') as found:
+    parse(many.encode())
+  lines = str(found[0].message).splitlines()
+  assert lines[10] == "  l.txt:510: 'A9', 'a9' on line 10"
+  assert lines[11] == '  … and 490 more'
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    parse(b'a.jpg 1\nB.jpg 2\nc.jpg 2\nb.png 1\n')
+
+
+def test_every_name_that_stands_again_is_found():
+  """As a dict of all names would find it."""
+  rng = random.Random(0)
+  for size in (2, 5, 300):
+    names = [rng.choice('abcdefgh') * rng.randint(1, 40) for _ in range(size)]
+    first = {}
+    expected = [
+      f"  l.txt:{i}: '{name}', as on line {first[name]}"
+      for i, name in enumerate(names, 1)
+      if first.setdefault(name, i) != i
+    ]
+    if not expected:
+      continue
+    with pytest.raises(labels_lib.LabelError) as e:
+      parse('\n'.join(f'{name} 1' for name in names).encode())
+    lines = str(e.value).splitlines()
+    assert lines[0] == f'{len(expected)} names stand twice:'
+    assert lines[1 : 1 + min(10, len(expected))] == expected[:10]
+
+
+def test_a_line_of_an_unsorted_file_costs_little_more_than_its_name():
+  number = 100_000
+  content = ''.join(f'{i * 7919 % number:05d} 1\n' for i in range(number))
+  parse(b'b 1\na 1\n')  # NumPy is there from now on.
+  tracemalloc.start()
+  try:
+    parse(content.encode())
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  # A name of five letters takes 54 bytes, its place in the lists 16.
+  assert peak < number * 130
+
+
+def test_long_names_are_shortened_in_messages():
+  content = b''.join(b'%d' % i + b'\x1b' * 4000 + b' 1\n' for i in range(20))
+  with pytest.raises(labels_lib.LabelError) as e:
+    parse(content)
+  message = str(e.value)
+  assert '…' in message
+  assert len(message) < 2000
+  twice = b'a' * 4000 + b' 1\n'
+  with pytest.raises(labels_lib.LabelError) as e:
+    parse(twice * 20)
+  assert len(str(e.value)) < 2000
+  with pytest.raises(labels_lib.LabelError) as e:
+    parse(twice).check_range(1)
+  assert len(str(e.value)) < 300
+
+
+def test_labels_must_be_below_the_number_of_classes():
+  found = parse(b'a 3\nb 5\nc 4\nd 7\n')
+  found.check_range(8)
+  with pytest.raises(labels_lib.LabelError) as e:
+    found.check_range(5)
+  assert str(e.value).splitlines()[:3] == [
+    '2 labels are out of range 0..4:',
+    "  l.txt:2: 'b' has label 5",
+    "  l.txt:4: 'd' has label 7",
+  ]
+
+
+def test_the_largest_label():
+  found = parse(f'a {LARGEST}\n'.encode())
+  assert found.num_classes() == LARGEST + 1
+
+
+@pytest.mark.parametrize(
+  ('content', 'cut'), [(b'a 1\nb 2', True), (b'a 1\nb 2\n', False)]
+)
+def test_a_last_line_without_end_is_noted(content, cut):
+  assert parse(content).cut_short == cut
+  assert not parse(content).head(1).cut_short
+
+
+def test_head():
+  found = parse(b'a 1\nb 2\nc 3\n')
+  assert list(found.head(2).names) == ['a', 'b']
+  assert list(found.head(2).labels) == [1, 2]
+  assert len(found.head(0)) == len(found.head(9)) == 3
+
+
+def test_what_is_not_a_file_is_not_read(tmp_path):
+  with pytest.raises(FileNotFoundError):
+    labels_lib.read_labels(str(tmp_path / 'none.txt'))
+  with pytest.raises(OSError, match='a folder, expected a file'):
+    labels_lib.read_labels(str(tmp_path))
+
+
+def test_a_disk_that_fails_is_told_with_the_path(monkeypatch):
+  class Failing(io.BytesIO):
+    def readline(self, size=-1):
+      raise OSError(errno.EIO, 'Input/output error')
+
+  monkeypatch.setattr(storage, 'open_file', lambda path: Failing())
+  with pytest.raises(OSError, match=r"Input/output error: 'l\.txt'"):
+    labels_lib.read_labels('l.txt')
+
+
+# --- Kaggle ---
+
+WNIDS = ('n01440764', 'n01443537')
+
+
+def parse_kaggle(content: bytes) -> labels_lib.Labels:
+  return labels_lib.parse_kaggle(io.BytesIO(content), path='k.csv', wnids=WNIDS)
+
+
+@pytest.mark.parametrize('end', ['\n', '\r\n'])
+def test_kaggle(end):
+  lines = [
+    'ImageId,PredictionString',
+    'ILSVRC2012_val_00000002,n01443537 1 2 3 4 n01440764 5 6 7 8 ',
+    'ILSVRC2012_val_00000001,n01440764 1 2 3 4',
+  ]
+  found = parse_kaggle(end.join(lines).encode())
+  assert found.names == [
+    'ILSVRC2012_val_00000002.JPEG',
+    'ILSVRC2012_val_00000001.JPEG',
+  ]
+  assert list(found.labels) == [1, 0]
+
+
+@pytest.mark.parametrize(
+  ('line', 'complaint'),
+  [
+    (b'x', "k.csv:1: found 'x', expected"),
+    (b'x,n99999999 1 2 3 4', "k.csv:1: found 'x,n99999999 1 2 3 4', expected"),
+    (b',n01440764 1 2 3 4', "k.csv:1: found ',n01440764 1 2 3 4', expected"),
+    (b'../x,n01440764 1', '".." in name'),
+    (b'/x,n01440764 1', 'absolute name'),
+    (b'x,n014', "k.csv:1: found 'x,n014', expected"),
+  ],
+)
+def test_bad_kaggle_lines(line, complaint):
+  with pytest.raises(labels_lib.LabelError) as e:
+    parse_kaggle(line)
+  assert complaint in str(e.value)

@@ -1,0 +1,224 @@
+"""The record: bit for bit what protobuf and TFRecordWriter make, and back."""
+
+import struct
+
+import making
+import pytest
+import tensorflow as tf
+
+from imagenet_val_tfrec.records import frames
+from imagenet_val_tfrec.records import record as record_lib
+
+RECORDS = [
+  record_lib.Record(label=0, height=1, width=1, chans=1, image=b''),
+  record_lib.Record(
+    label=65, height=375, width=500, chans=3, image=b'\xff\xd8'
+  ),
+  record_lib.Record(
+    label=999, height=65500, width=127, chans=4, image=bytes(128)
+  ),
+  record_lib.Record(
+    label=2**31 - 1, height=128, width=65500, chans=3, image=bytes(16384)
+  ),
+  record_lib.Record(label=127, height=3, width=5, chans=3, image=bytes(127)),
+  record_lib.Record(label=128, height=3, width=5, chans=3, image=bytes(2**21)),
+  *(
+    record_lib.Record(label=i, height=7, width=9, chans=3, image=image)
+    for i, image in enumerate(making.pictures())
+  ),
+]
+
+
+def int64(value: int) -> tf.train.Feature:
+  return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def raw(*values: bytes) -> tf.train.Feature:
+  return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def example(record: record_lib.Record, **other: tf.train.Feature):
+  return tf.train.Example(
+    features=tf.train.Features(
+      feature={
+        'label': int64(record.label),
+        'height': int64(record.height),
+        'width': int64(record.width),
+        'chans': int64(record.chans),
+        'image': raw(record.image),
+        **other,
+      }
+    )
+  )
+
+
+def framed(payload: bytes) -> bytes:
+  header = frames.frame_header(len(payload))
+  return header + payload + struct.pack('<I', frames.masked_crc(payload))
+
+
+def test_bits_are_those_of_protobuf_and_tfrecordwriter(tmp_path):
+  path = str(tmp_path / 'by_tensorflow')
+  with tf.io.TFRecordWriter(path) as writer:
+    for record in RECORDS:
+      writer.write(example(record).SerializeToString(deterministic=True))
+  ours = b''.join(b''.join(record_lib.serialise(r)) for r in RECORDS)
+  assert ours == (tmp_path / 'by_tensorflow').read_bytes()
+
+
+def test_the_image_is_not_copied():
+  image = making.picture()
+  parts = record_lib.serialise(
+    record_lib.Record(label=1, height=2, width=3, chans=3, image=image)
+  )
+  assert any(part is image for part in parts)
+
+
+def test_the_overhead_is_what_is_promised():
+  for record in RECORDS:
+    size = sum(map(len, record_lib.serialise(record)))
+    assert size - len(record.image) <= record_lib.MAX_OVERHEAD
+
+
+@pytest.mark.parametrize('record', RECORDS)
+def test_parse_undoes_serialise(record):
+  payload = b''.join(record_lib.serialise(record)[1:-1])
+  assert record_lib.parse(payload) == record
+
+
+def test_what_others_write_is_read():
+  record = RECORDS[1]
+  features = example(record).features.feature
+  unpacked = b'\x1a\x02\x08\x41'  # int64_list { value: 65 }, not packed.
+  entries = [
+    (key, unpacked if key == 'label' else features[key].SerializeToString())
+    for key in ('width', 'image', 'label', 'chans', 'height')
+  ]
+  entries.insert(2, ('other', raw(b'1', b'2').SerializeToString()))
+  entries.insert(0, ('nothing', b''))
+  payload = b''
+  for key, feature in entries:
+    entry = b'\x0a' + record_lib.varint(len(key)) + key.encode()
+    entry += b'\x12' + record_lib.varint(len(feature)) + feature
+    payload += b'\x0a' + record_lib.varint(len(entry)) + entry
+  payload = b'\x0a' + record_lib.varint(len(payload)) + payload
+  assert (
+    tf.train.Example.FromString(payload).features.feature['label']
+    == (features['label'])
+  )
+  assert record_lib.parse(payload) == record
+
+
+def map_entry(key: str, *features: tf.train.Feature) -> bytes:
+  """Returns an example of one field, whose features are run together."""
+  content = b''.join(feature.SerializeToString() for feature in features)
+  entry = b'\x0a' + record_lib.varint(len(key)) + key.encode()
+  entry += b'\x12' + record_lib.varint(len(content)) + content
+  for _ in range(2):
+    entry = b'\x0a' + record_lib.varint(len(entry)) + entry
+  return entry
+
+
+def test_a_field_is_of_one_kind():
+  """The last one would count in protobuf, but nobody writes two."""
+  with pytest.raises(frames.RecordError, match="'image' holds no bytes"):
+    record_lib.parse(map_entry('image', raw(b'x'), int64(5)))
+  with pytest.raises(frames.RecordError, match="'label' holds no integers"):
+    record_lib.parse(map_entry('label', int64(5), raw(b'x')))
+
+
+def test_negative_labels_are_read_as_such():
+  payload = example(RECORDS[0], label=int64(-5)).SerializeToString()
+  assert record_lib.parse(payload).label == -5
+
+
+def without(name: str) -> bytes:
+  message = example(RECORDS[1])
+  del message.features.feature[name]
+  return message.SerializeToString()
+
+
+@pytest.mark.parametrize(
+  ('payload', 'complaint'),
+  [
+    (b'', "no field 'chans', 'height', 'label', 'width', 'image'; expected la"),
+    (without('image'), "no field 'image'; expected label, height, width, chan"),
+    (without('label'), "no field 'label'; expected label, height, width, chan"),
+    (
+      example(RECORDS[1], label=raw(b'5')).SerializeToString(),
+      "field 'label' holds no integers",
+    ),
+    (
+      example(RECORDS[1], image=int64(5)).SerializeToString(),
+      "field 'image' holds no bytes",
+    ),
+    (
+      example(RECORDS[1], image=raw(b'1', b'2')).SerializeToString(),
+      "field 'image' holds several values, expected one",
+    ),
+    (
+      example(RECORDS[1], image=raw()).SerializeToString(),
+      "field 'image' holds no value, expected one",
+    ),
+    (
+      example(RECORDS[1], image=tf.train.Feature()).SerializeToString(),
+      "field 'image' holds no bytes",
+    ),
+    (
+      example(
+        RECORDS[1],
+        width=tf.train.Feature(int64_list=tf.train.Int64List(value=[1, 2])),
+      ).SerializeToString(),
+      "field 'width' holds several values, expected one",
+    ),
+    (
+      example(RECORDS[1]).SerializeToString()[:-1],
+      'not a tf.train.Example: it',
+    ),
+    (b'\x0a', 'not a tf.train.Example: a broken number'),
+    (b'\xff' * 11, 'not a tf.train.Example: a broken number'),
+    (b'\x0f', 'not a tf.train.Example: an unknown wire type'),
+    (making.picture(), 'not a tf.train.Example: an unknown wire type'),
+  ],
+)
+def test_what_is_no_record(payload, complaint):
+  with pytest.raises(frames.RecordError) as e:
+    record_lib.parse(payload)
+  assert complaint in str(e.value)
+  assert len(str(e.value)) < 200
+
+
+@pytest.mark.parametrize('length', [0, 1, 2**32, 2**63])
+def test_a_length_comes_back(length):
+  assert frames.frame_length(frames.frame_header(length)) == length
+
+
+HEADER = frames.frame_header(300)
+
+
+@pytest.mark.parametrize(
+  ('header', 'complaint'),
+  [
+    (b'', 'file ends within a record header of 12 bytes'),
+    (HEADER[:11], 'file ends within a record header of 12 bytes'),
+    (b'\0' + HEADER[1:], 'checksum of the record length does not match'),
+    (HEADER[:11] + b'\0', 'checksum of the record length does not match'),
+    (bytes(12), 'checksum of the record length does not match'),
+  ],
+)
+def test_bad_frame_headers(header, complaint):
+  with pytest.raises(frames.RecordError) as e:
+    frames.frame_length(header)
+  assert str(e.value) == complaint
+
+
+def test_payloads_are_checked():
+  content = framed(b'payload')
+  payload, footer = content[12:-4], content[-4:]
+  frames.check_payload(payload, footer)
+  with pytest.raises(frames.RecordError, match='ends within a record'):
+    frames.check_payload(payload, footer[:3])
+  with pytest.raises(frames.RecordError, match='data does not match'):
+    frames.check_payload(b'pAyload', footer)
+  with pytest.raises(frames.RecordError, match='data does not match'):
+    frames.check_payload(payload, bytes(4))
