@@ -1,0 +1,73 @@
+"""`SHA256SUMS`: what each file of a dataset holds, to be checked by anyone.
+
+In the format of GNU coreutils, so that `sha256sum -c SHA256SUMS` works without
+this package. Source: "cksum output modes" in the manual of GNU coreutils.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+
+from imagenet_val_tfrec.core import errors, small_files, storage
+
+FILENAME = 'SHA256SUMS'
+
+_CHUNK = 1 << 20
+_LINE = re.compile(r'(\\?)([0-9a-f]{64})  ([^/]+)')
+_ESCAPES = {'\\\\': '\\', '\\n': '\n', '\\r': '\r'}
+
+
+def of_file(path: str) -> str:
+  """Returns the SHA-256 of a file, as hex digits."""
+  sha256 = hashlib.sha256()
+  with storage.open_random(path) as reader:
+    for position in range(0, reader.size, _CHUNK):
+      sha256.update(reader.read(_CHUNK, position))
+  return sha256.hexdigest()
+
+
+def write(folder: str, sums: Mapping[str, str]) -> None:
+  """Writes `SHA256SUMS` in a folder.
+
+  Args:
+    folder: Of the files.
+    sums: The SHA-256 of each, by its name.
+  """
+  lines = []
+  for name, digest in sorted(sums.items()):
+    escaped = name.replace('\\', '\\\\').replace('\n', '\\n')
+    escaped = escaped.replace('\r', '\\r')
+    lines.append(f'{"" if escaped == name else chr(92)}{digest}  {escaped}\n')
+  small_files.write_text(os.path.join(folder, FILENAME), ''.join(lines))
+
+
+def read(folder: str) -> dict[str, str] | None:
+  """Reads `SHA256SUMS` in a folder; None if it has none.
+
+  Returns:
+    The SHA-256 of each file, by its name.
+
+  Raises:
+    errors.InputError: if a line is not as `write` makes it; says which.
+    OSError: if it cannot be read.
+  """
+  path = os.path.join(folder, FILENAME)
+  if not storage.exists(path):
+    return None
+  sums = {}
+  lines = small_files.read_text(path).removesuffix('\n').split('\n')
+  for number, line in enumerate(lines, 1):
+    match = _LINE.fullmatch(line)
+    if not match:
+      raise errors.InputError(
+        f'{path}:{number}: found {errors.quoted(line)}, expected '
+        '"SHA256  NAME" as sha256sum writes it'
+      )
+    name = match[3]
+    if match[1]:
+      name = re.sub(r'\\[\\nr]', lambda escape: _ESCAPES[escape[0]], name)
+    sums[name] = match[2]
+  return sums
