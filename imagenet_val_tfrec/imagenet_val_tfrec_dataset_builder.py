@@ -129,9 +129,7 @@ class Builder(staged_builder.StagedBuilder):
       )
     self.info.metadata.clear()
     self.info.metadata.update(
-      provenance.describe(
-        examples, summary, self.builder_config.checks(), limit
-      )
+      provenance.describe(examples, summary, self.builder_config, limit)
     )
     return [
       tfds.core.SplitInfo(
@@ -152,3 +150,9 @@ class Builder(staged_builder.StagedBuilder):
       limit,
       num_classes=self.info.features['label'].num_classes,
     )
+
+  def _input_state(
+    self, dl_manager: tfds.download.DownloadManager, limit: int = 0
+  ) -> str:
+    config: ImagenetValTfrecConfig = self.builder_config
+    return config.find_state(lambda: os.fspath(dl_manager.manual_dir), limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -48,9 +49,9 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   max_pixels: int = jpeg.MAX_PIXELS
   decode_check: bool = False
 
-  # What was read for the label's feature, and the file's size and mtime then.
-  _labels_read: tuple[labels_lib.Labels, tuple[int, int]] | None = (
-    dataclasses.field(default=None, init=False, repr=False)
+  # What was read for the label's feature, to build from.
+  _labels_read: labels_lib.Labels | None = dataclasses.field(
+    default=None, init=False, repr=False
   )
 
   def __post_init__(self) -> None:
@@ -97,16 +98,13 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
       errors.InputError: if anything does not fit.
       FileNotFoundError: if there is nothing.
     """
-    if self.image_dir:
-      source = sources.open_source(self.image_dir)
-    else:
-      source = discovery.find_images(manual_dir())
-    if self.label_file:
-      labels = self._read_labels(self.label_file)
+    source, label_file = self._find(manual_dir)
+    if label_file:
+      labels = self._read_labels(label_file)
     elif self.image_dir:
       labels = discovery.labels_of(source)
     else:
-      labels = discovery.find_labels(manual_dir())
+      labels = imagenet.true_label_file()
     if self.check_labels:
       imagenet.check_labels(labels)
     if num_classes is not None:
@@ -119,6 +117,32 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
       max_pixels=self.max_pixels,
     )
 
+  def state_of(self, examples: join.Examples, limit: int) -> str:
+    """Returns `find_state` as it was when these examples were found."""
+    states = examples.source_state, examples.labels.file_state
+    return self._state(limit, examples.source.kind, *states)
+
+  def find_state(self, manual_dir: Callable[[], str], limit: int) -> str:
+    """Returns what changes whenever the input may have, as hex digits.
+
+    Made of sizes and times of change: quicker than reading labels and tars.
+
+    Args:
+      manual_dir: As in `examples`.
+      limit: As in `examples`.
+
+    Raises:
+      errors.InputError: if the images cannot be used.
+      FileNotFoundError: if there is nothing.
+    """
+    source, label_file = self._find(manual_dir)
+    of_labels = storage.state_of(label_file) if label_file else None
+    return self._state(limit, source.kind, source.state(), of_labels)
+
+  def _state(self, limit: int, *states: object) -> str:
+    options = limit, self.num_images, self.check_labels
+    return hashlib.sha256(repr((*options, *states)).encode()).hexdigest()
+
   def label_feature(self) -> tfds.features.ClassLabel:
     """Returns the feature of the label."""
     doc = 'Class of the image, as in the label file.'
@@ -130,19 +154,27 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     elif number is None and self.label_file and storage.exists(self.label_file):
       # Whoever builds is told what is wrong with it.
       with contextlib.suppress(errors.InputError):
-        labels = self._read_labels(self.label_file)
-        number = labels.num_classes()
-        self._labels_read = labels, storage.state_of(self.label_file)
+        self._labels_read = discovery.read_labels(self.label_file)
+        number = self._labels_read.num_classes()
     return tfds.features.ClassLabel(num_classes=number, doc=doc)
 
   def checks(self) -> jpeg.Checks:
     """Returns what is refused in an image."""
     return jpeg.Checks(max_pixels=self.max_pixels, decode=self.decode_check)
 
+  def _find(
+    self, manual_dir: Callable[[], str]
+  ) -> tuple[sources.ImageSource, str | None]:
+    """Returns the images, and the label file if there is one."""
+    if self.image_dir:
+      return sources.open_source(self.image_dir), self.label_file
+    folder = manual_dir()
+    label_file = self.label_file or discovery.find_label_file(folder)
+    return discovery.find_images(folder), label_file
+
   def _read_labels(self, path: str) -> labels_lib.Labels:
     """Reads the label file, once for the feature and the examples."""
-    if self._labels_read:
-      (labels, state), self._labels_read = self._labels_read, None
-      if state == storage.state_of(path):
-        return labels
+    labels, self._labels_read = self._labels_read, None
+    if labels and labels.file_state == storage.state_of(path):
+      return labels
     return discovery.read_labels(path)

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from imagenet_val_tfrec.core import errors, small_files, storage
+from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.inputs import join
 from imagenet_val_tfrec.records import counting, jpeg
 from imagenet_val_tfrec.records import record as record_lib
@@ -25,7 +26,7 @@ _MOST_CLASSES = 100_000  # Whose names are compared.
 def describe(
   examples: join.Examples,
   summary: shards.Summary,
-  checks: jpeg.Checks,
+  config: ImagenetValTfrecConfig,
   limit: int,
 ) -> dict[str, Any]:
   """Returns what `info.metadata` says of the input.
@@ -33,13 +34,13 @@ def describe(
   Args:
     examples: What was built.
     summary: Of the shards.
-    checks: What was refused in images.
+    config: It was built by.
     limit: Of a build in part, as `--max_examples_per_split`; else 0.
   """
   return {
     'max_examples_per_split': limit,
-    'decode_check': checks.decode,
-    'max_pixels': checks.max_pixels,
+    'decode_check': config.decode_check,
+    'max_pixels': config.max_pixels,
     'source_kind': examples.source.kind,
     'source_name': os.path.basename(examples.source.path.rstrip('/')),
     'label_file': os.path.basename(examples.labels.path),
@@ -48,11 +49,13 @@ def describe(
     'image_bytes': examples.image_bytes(),
     'chans': summary.chans,
     'fingerprint': examples.fingerprint(),
+    'input_state': config.state_of(examples, limit),
   }
 
 
 def check(
   builder: tfds.core.DatasetBuilder,
+  find_state: Callable[[], str],
   find: Callable[[], join.Examples],
   *,
   checks: jpeg.Checks,
@@ -63,6 +66,7 @@ def check(
 
   Args:
     builder: Of the dataset.
+    find_state: Returns what changes when today's input may have; quick.
     find: Finds today's input; where there is none, the dataset is what it is.
     checks: What would be refused in images.
     limit: As in `describe`.
@@ -77,6 +81,8 @@ def check(
   _check_same_classes(builder)
   _check_same_options(builder.info, checks)
   try:
+    if find_state() == (builder.info.metadata or {}).get('input_state'):
+      return
     examples = find()
   except (OSError, AssertionError, errors.InputError) as e:
     # TFDS asserts that there is a manual_dir.

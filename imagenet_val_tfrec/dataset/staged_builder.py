@@ -59,6 +59,12 @@ class StagedBuilder(
   ) -> join.Examples:
     """Returns the first examples of today's input (0: all)."""
 
+  @abc.abstractmethod
+  def _input_state(
+    self, dl_manager: tfds.download.DownloadManager, limit: int = 0
+  ) -> str:
+    """Returns what changes when those examples may have."""
+
   def download_and_prepare(
     self,
     *,
@@ -98,16 +104,16 @@ class StagedBuilder(
     limit = config.max_examples_per_split or 0
     options = self.builder_config
 
-    def find() -> join.Examples:
+    def manager() -> tfds.download.DownloadManager:
       # It makes folders, which a dataset that is only read may not.
-      manager = self._make_download_manager(
+      return self._make_download_manager(
         download_dir=download_dir, download_config=config
       )
-      return self._examples(manager, limit)
 
     provenance.check(
       self,
-      find,
+      lambda: self._input_state(manager(), limit),
+      lambda: self._examples(manager(), limit),
       checks=options.checks(),
       limit=limit,
       is_named=bool(

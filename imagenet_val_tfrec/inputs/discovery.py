@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gzip
 import io
 import os
@@ -78,17 +79,10 @@ def find_images(folder: str) -> sources.ImageSource:
   )
 
 
-def find_labels(folder: str) -> labels_lib.Labels:
-  """Finds the labels in a folder: the first of `LABELS`, else the true ones.
-
-  Raises:
-    labels.LabelError: if a label file is there, but cannot be used.
-  """
-  for name in LABELS:
-    path = os.path.join(folder, name)
-    if storage.exists(path):
-      return read_labels(path)
-  return imagenet.true_label_file()
+def find_label_file(folder: str) -> str | None:
+  """Returns the path of the first of `LABELS` in a folder; None if none is."""
+  paths = (os.path.join(folder, name) for name in LABELS)
+  return next(filter(storage.exists, paths), None)
 
 
 def read_labels(path: str) -> labels_lib.Labels:
@@ -98,12 +92,15 @@ def read_labels(path: str) -> labels_lib.Labels:
     labels.LabelError: if it cannot be used.
     FileNotFoundError: if it is not there.
   """
+  state = storage.state_of(path)
   if path.endswith(('.tar.gz', '.tgz')):
-    return _read_caffe(path)
-  if path.endswith('.csv'):
+    labels = _read_caffe(path)
+  elif path.endswith('.csv'):
     with storage.open_file(path) as file:
-      return labels_lib.parse_kaggle(file, path=path, wnids=imagenet.wnids())
-  return labels_lib.read_labels(path)
+      labels = labels_lib.parse_kaggle(file, path=path, wnids=imagenet.wnids())
+  else:
+    labels = labels_lib.read_labels(path)
+  return dataclasses.replace(labels, file_state=state)
 
 
 def labels_of(source: sources.ImageSource) -> labels_lib.Labels:

@@ -5,6 +5,7 @@ Names are relative paths, with `/` between folders.
 
 from __future__ import annotations
 
+import zlib
 from typing import NamedTuple
 
 MOST_BYTES = 4096  # As PATH_MAX of Linux.
@@ -28,6 +29,11 @@ class Entry(NamedTuple):
   size: int
   mtime_ns: int
   problem: str = ''
+
+  def state(self) -> int:
+    """Returns what changes with name, size or time; the same in any process."""
+    name = zlib.crc32(self.path.encode('utf-8', 'surrogateescape'))
+    return hash((name, self.size, self.mtime_ns))
 
 
 def normalise(name: str) -> str:

@@ -34,6 +34,7 @@ class Examples:
   Attributes:
     labels: Names, labels and lines, in the order that the examples will have.
     source: Where the images are.
+    source_state: As in `sources.ImageSource.state`.
     folders: Folders of the source that hold labelled images, each ending in
       `/` (or '').
     folder_ids: Index in `folders`, for each image.
@@ -44,6 +45,7 @@ class Examples:
 
   labels: labels_lib.Labels
   source: sources.ImageSource
+  source_state: int
   folders: Sequence[str]
   folder_ids: Sequence[int]
   offsets: Sequence[int]
@@ -105,7 +107,9 @@ def locate(
   labels = labels.head(limit)
   matches = _Matches(labels, max(max_pixels, jpeg.MAX_PIXELS))
   left_out = _LeftOut()
+  of_entries = 0
   for entry in source.entries():
+    of_entries += entry.state()
     if not matches.place(entry):
       left_out.add(entry)
   if problems := matches.problems(source.path, left_out.hint()):
@@ -115,6 +119,7 @@ def locate(
   return Examples(
     labels=labels,
     source=source,
+    source_state=source.state(of_entries),
     folders=list(matches.folders),
     folder_ids=matches.folder_ids,
     offsets=matches.offsets,

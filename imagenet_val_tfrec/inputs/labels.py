@@ -59,6 +59,8 @@ class Labels:
     sha256: Of the label file's bytes, as hex digits.
     cut_short: Whether the last line has no line end, as in a file that was
       cut (or just written so).
+    file_state: Size of the file, and when it was changed last, as it was read;
+      None if that is not known.
   """
 
   path: str
@@ -67,6 +69,7 @@ class Labels:
   lines: Sequence[int]
   sha256: str
   cut_short: bool = False
+  file_state: tuple[int, int] | None = None
 
   def __post_init__(self) -> None:
     if not len(self.names) == len(self.labels) == len(self.lines):

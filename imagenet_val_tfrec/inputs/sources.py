@@ -55,6 +55,13 @@ class ImageSource(Protocol):
   def entries(self) -> Iterator[entries.Entry]:
     """Yields every file once, in any order."""
 
+  def state(self, of_entries: int | None = None) -> int:
+    """Returns what changes when a file is added, removed or changed.
+
+    Args:
+      of_entries: The sum of their states, where they were walked just now.
+    """
+
   def open(self) -> contextlib.AbstractContextManager[Reader]:
     """Opens the source to read images."""
 
@@ -96,6 +103,12 @@ class FolderSource:
     """Yields every file, those of a folder before its subfolders'."""
     return folders.walk(self.path)
 
+  def state(self, of_entries: int | None = None) -> int:
+    """Returns the sum of the states of all files."""
+    if of_entries is None:
+      of_entries = sum(entry.state() for entry in self.entries())
+    return of_entries
+
   @contextlib.contextmanager
   def open(self) -> Iterator[Reader]:
     """Opens the folder; its files are opened one by one."""
@@ -124,6 +137,11 @@ class TarSource:
       # Tools write zeros up to a round size; other tools read on after them.
       if file.read(_MORE, end).strip(b'\0'):
         yield entries.Entry('/', end, 0, file.mtime_ns, _goes_on(self.path))
+
+  def state(self, of_entries: int | None = None) -> int:
+    """Returns what changes with the tar's size or time of change."""
+    del of_entries  # The tar need not be walked for it.
+    return hash(storage.state_of(self.path))
 
   @contextlib.contextmanager
   def open(self) -> Iterator[Reader]:

@@ -9,7 +9,14 @@ from imagenet_val_tfrec.records import sums
 
 
 def test_coreutils_and_read_agree(tmp_path):
-  names = ['a.tfrecord', 'b c', 'back\\slash', 'line\nend', 'ret\rurn', 'ä\x85\x0b']
+  names = [
+    'a.tfrecord',
+    'b c',
+    'back\\slash',
+    'line\nend',
+    'ret\rurn',
+    'ä\x85\x0b',
+  ]
   for i, name in enumerate(names):
     (tmp_path / name).write_bytes(bytes([i]) * (i << 19))
   found = {name: sums.of_file(str(tmp_path / name)) for name in names}
