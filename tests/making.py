@@ -42,6 +42,14 @@ def pictures() -> list[bytes]:
   return [picture(kind) for kind in KINDS]
 
 
+def varint(value: int) -> bytes:
+  """Returns a number of 0 or more as protobuf writes it."""
+  more = value >> 7
+  return bytes([value & 0x7F | 0x80 * bool(more)]) + (
+    varint(more) if more else b''
+  )
+
+
 # --- JPEGs by hand ---
 
 

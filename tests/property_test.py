@@ -404,10 +404,10 @@ def varints(number: int) -> bytes:
   message = b'\x0a\x05label\x12'
   content = bytes(number)
   for tag in (b'\x0a', b'\x1a'):
-    content = tag + record_lib._varint(len(content)) + content
-  entry = message + record_lib._varint(len(content)) + content
+    content = tag + making.varint(len(content)) + content
+  entry = message + making.varint(len(content)) + content
   for _ in range(2):
-    entry = b'\x0a' + record_lib._varint(len(entry)) + entry
+    entry = b'\x0a' + making.varint(len(entry)) + entry
   return entry
 
 

@@ -219,16 +219,16 @@ def _refuse_twice(labels: Labels) -> None:
   lowered = map(str.lower, labels.names)
   if all(a < b for a, b in itertools.pairwise(lowered)):
     return
-  in_order = sorted(map(str.lower, labels.names))
-  repeated = {a for a, b in itertools.pairwise(in_order) if a == b}
-  del in_order
+  hashes = sorted(hash(name.lower()) for name in labels.names)
+  repeated = {a for a, b in itertools.pairwise(hashes) if a == b}
+  del hashes
   if not repeated:
     return
   same, similar = errors.Offenders(), errors.Offenders()
   lines: dict[str, int] = {}
   first: dict[str, tuple[str, int]] = {}
   for i, name in enumerate(labels.names):
-    if name.lower() not in repeated:
+    if hash(name.lower()) not in repeated:
       continue
     where = f'{labels.where(i)}: {errors.quoted(name)}'
     other, line = first.setdefault(name.lower(), (name, labels.lines[i]))
@@ -239,13 +239,14 @@ def _refuse_twice(labels: Labels) -> None:
     lines.setdefault(name, labels.lines[i])
   if same:
     raise LabelError(same.message('names stand twice', 'Keep one of each.'))
-  warnings.warn(
-    similar.message(
-      'names differ from another one only in upper and lower case',
-      'On a disk that does not tell these apart they are one file.',
-    ),
-    stacklevel=2,
-  )
+  if similar:
+    warnings.warn(
+      similar.message(
+        'names differ from another one only in upper and lower case',
+        'On a disk that does not tell these apart they are one file.',
+      ),
+      stacklevel=2,
+    )
 
 
 def _mistaken(text: bytes, blank: bool) -> str:

@@ -218,8 +218,10 @@ def _without_image(payload: bytes) -> tuple[bytes, bytes | None]:
   before, behind = payload[start.end() : entry.start()], payload[end:]
   if len(before) + len(behind) > _HEAD:
     return b'', None
-  # Each is whole by itself, so what was found is no part of another field.
-  _parse(before, 'Features')
+  try:  # If this is whole, what was found is no part of another field.
+    _parse(before, 'Features')
+  except frames.RecordError:
+    return b'', None
   return before + behind, payload[entry.end() : end]
 
 

@@ -89,7 +89,7 @@ class Plan:
   lengths: Sequence[int]
   filenames: Sequence[str]
   file_format: str = 'tfrecord'
-  checks: jpeg.Checks
+  checks: jpeg.Checks = dataclasses.field(default_factory=jpeg.Checks)
 
   def __post_init__(self) -> None:
     if len(self.lengths) != len(self.filenames):

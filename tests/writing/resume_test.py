@@ -1,5 +1,6 @@
 """A build that was killed goes on where it was, and never half is there."""
 
+import logging
 import os
 import pathlib
 import re
@@ -68,14 +69,20 @@ def labels_of(builder) -> list[int]:
   return [int(example['label']) for example in dataset.as_numpy_iterator()]
 
 
-def resumed(capsys) -> str:
-  found = re.search(r'resuming: .*', capsys.readouterr().err)
+def resumed(caplog) -> str:
+  found = re.search(r'resuming: .*', caplog.text)
+  caplog.clear()
   return found[0] if found else ''
+
+
+@pytest.fixture(autouse=True)
+def _hear_all(caplog):
+  caplog.set_level(logging.INFO, logger='absl')
 
 
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize('kill_at', [0, 1, 5, 7])
-def test_finished_shards_are_kept(tmp_path, capsys, number, kill_at):
+def test_finished_shards_are_kept(tmp_path, caplog, number, kill_at):
   died = build_and_die(tmp_path, number, kill_at)
   assert died.returncode == -number
   assert not list(tmp_path.rglob('1.0.0'))
@@ -86,7 +93,7 @@ def test_finished_shards_are_kept(tmp_path, capsys, number, kill_at):
   assert len(before) == kill_at
   builder = build(tmp_path)
   expected = f'resuming: {kill_at} of 8 shards were complete'
-  assert resumed(capsys) == (expected if kill_at else '')
+  assert resumed(caplog) == (expected if kill_at else '')
   after = {
     path.name: path.stat().st_ino
     for path in pathlib.Path(builder.data_dir).glob('*.tfrecord*')
@@ -101,7 +108,7 @@ def test_finished_shards_are_kept(tmp_path, capsys, number, kill_at):
   'change',
   ['other shards', 'image touched', 'other labels'],
 )
-def test_shards_of_another_plan_are_not(tmp_path, capsys, change):
+def test_shards_of_another_plan_are_not(tmp_path, caplog, change):
   manual = tmp_path / 'manual'
   manual.mkdir()
   (manual / 'val_images').mkdir()
@@ -123,18 +130,18 @@ def test_shards_of_another_plan_are_not(tmp_path, capsys, change):
     complete = 0
   builder = build(data, manual_dir=manual, num_shards=num_shards)
   expected = f'resuming: {complete} of {num_shards} shards were complete'
-  assert resumed(capsys) == (expected if complete else '')
+  assert resumed(caplog) == (expected if complete else '')
   expected_labels = LABELS[::-1] if change == 'other labels' else LABELS
   assert labels_of(builder) == expected_labels
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path, capsys):
+def test_ctrl_c_says_how_to_go_on(tmp_path, caplog):
   died = build_and_die(tmp_path, signal.SIGINT, 5)
   assert died.returncode != 0
   assert 'for the same command to go on with' in died.stderr
   assert labels_of(build(tmp_path)) == LABELS
   # The shard that is being written may still come to its end.
-  assert re.fullmatch('resuming: [56] of 8 shards .*', resumed(capsys))
+  assert re.fullmatch('resuming: [56] of 8 shards .*', resumed(caplog))
 
 
 @pytest.mark.parametrize('kill_at', [0, 4, 7])
