@@ -118,12 +118,9 @@ def adopt(
 def _builder(
   data_dir: str, config: str | ImagenetValTfrecConfig | None
 ) -> tfds.core.DatasetBuilder:
-  try:
-    builder = imagenet_val_tfrec_dataset_builder.Builder(
-      data_dir=data_dir, config=config
-    )
-  except ValueError as e:  # TFDS knows no config of that name.
-    raise errors.InputError(str(e)) from e
+  builder = imagenet_val_tfrec_dataset_builder.Builder(
+    data_dir=data_dir, config=config
+  )
   if builder.info.features['label'].num_classes is None:
     raise errors.InputError(
       f'config {builder.builder_config.name!r} says neither num_classes nor '

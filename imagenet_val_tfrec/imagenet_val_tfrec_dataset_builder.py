@@ -65,7 +65,10 @@ class Builder(staged_builder.StagedBuilder):
   def _split_generators(
     self, dl_manager: tfds.download.DownloadManager
   ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-    examples = self._examples(dl_manager)
+    # Asked only where it is needed: TFDS asserts that there is one.
+    named = self.builder_config.image_dir
+    manual_dir = '' if named else os.fspath(dl_manager.manual_dir)
+    examples = self._examples(manual_dir)
     return {_SPLIT: self._generate_examples(examples)}
 
   def _generate_examples(
@@ -97,13 +100,13 @@ class Builder(staged_builder.StagedBuilder):
     Overrides a private method of TFDS 4.9.8 to 4.9.10. Where a version does
     not call it, `_split_generators` is used, which gives the same examples.
     """
-    if self._work_dir is None:
+    if self._building is None:
       split_infos: Sequence[tfds.core.SplitInfo] = super()._generate_splits(
         dl_manager, download_config
       )
       return split_infos
     limit = download_config.max_examples_per_split or 0
-    examples = self._examples(dl_manager, limit)
+    examples = self._examples(self._building.manual_dir, limit)
     plan = layout.plan_shards(
       examples,
       self._get_filename_template(_SPLIT),
@@ -116,7 +119,7 @@ class Builder(staged_builder.StagedBuilder):
     ) as report:
       summary = shards.write_plan(
         plan,
-        self._work_dir.shards,
+        self._building.work_dir.shards,
         run=runners.choose(
           download_config.beam_runner, download_config.beam_options
         ),
@@ -124,7 +127,7 @@ class Builder(staged_builder.StagedBuilder):
       )
     for filename in plan.filenames:
       storage.link(
-        os.path.join(self._work_dir.shards, filename),
+        os.path.join(self._building.work_dir.shards, filename),
         os.path.join(self.data_dir, filename),
       )
     self.info.metadata.clear()
@@ -140,19 +143,12 @@ class Builder(staged_builder.StagedBuilder):
       )
     ]
 
-  def _examples(
-    self, dl_manager: tfds.download.DownloadManager, limit: int = 0
-  ) -> join.Examples:
-    config: ImagenetValTfrecConfig = self.builder_config
+  def _examples(self, manual_dir: str, limit: int = 0) -> join.Examples:
     # Direct writing does not encode labels, so TFDS does not check their range.
-    return config.examples(
-      lambda: os.fspath(dl_manager.manual_dir),
-      limit,
-      num_classes=self.info.features['label'].num_classes,
-    )
-
-  def _input_state(
-    self, dl_manager: tfds.download.DownloadManager, limit: int = 0
-  ) -> str:
+    num_classes = self.info.features['label'].num_classes
     config: ImagenetValTfrecConfig = self.builder_config
-    return config.find_state(lambda: os.fspath(dl_manager.manual_dir), limit)
+    return config.examples(manual_dir, limit, num_classes)
+
+  def _input_state(self, manual_dir: str, limit: int) -> str:
+    config: ImagenetValTfrecConfig = self.builder_config
+    return config.find_state(manual_dir, limit)

@@ -66,7 +66,7 @@ def test_tfds_still_calls_the_hook(tmp_path, monkeypatch):
   hook = imagenet_val_tfrec.Builder._generate_splits
 
   def spy(self, dl_manager, download_config):
-    calls.append(self._site)
+    calls.append(self._work_dir)
     return hook(self, dl_manager, download_config)
 
   monkeypatch.setattr(imagenet_val_tfrec.Builder, '_generate_splits', spy)
@@ -122,8 +122,8 @@ def test_features_and_metadata(tmp_path):
   tags = imagenet_val_tfrec.Builder.get_metadata().tags
   assert 'ml.task.image-classification' in tags
   metadata = dict(info.metadata)
-  fingerprint = metadata.pop('fingerprint')
-  assert len(fingerprint) == 64
+  assert len(metadata.pop('fingerprint')) == 64
+  assert len(metadata.pop('input_state')) == 64
   assert metadata == {
     'source_kind': 'tar',
     'source_name': 'ILSVRC2012_img_val.tar',
@@ -541,6 +541,7 @@ def test_folder_and_tar_differ_in_the_sources_name_alone(tmp_path):
   assert {key for key in ours if ours[key] != theirs[key]} == {
     'source_kind',
     'source_name',
+    'input_state',
   }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging as python_logging
 import os
 import signal
@@ -57,7 +58,8 @@ def exit_code(work: Callable[[], int]) -> int:
 def tell_briefly() -> None:
   """Lets `tfds build` say what the user can mend without a traceback.
 
-  It has no such hook of its own. Any other program is left as it is.
+  Called when the package is imported, as a config is made before any builder.
+  Any other program is left as it is.
   """
   if TFDS_CLI not in sys.modules or sys.excepthook is not sys.__excepthook__:
     return
@@ -69,7 +71,7 @@ def tell_briefly() -> None:
   ) -> None:
     if issubclass(kind, KeyboardInterrupt):
       print('interrupted', file=sys.stderr)
-    elif words := _in_words(error):
+    elif words := _in_words(error) or _of_config(error):
       print(f'error: {words}', file=sys.stderr)
     else:
       sys.__excepthook__(kind, error, traceback)
@@ -107,6 +109,21 @@ def _in_words(error: BaseException) -> str:
     return str(error)
   no_thread = isinstance(error, RuntimeError) and 'new thread' in str(error)
   return f'{error}; use fewer workers' if no_thread else ''
+
+
+def _of_config(error: BaseException) -> str:
+  """Says what is wrong with `--config`; '' if it is nothing of that kind."""
+  expected = (
+    f'expected the name of a config, or JSON in quotes: {errors.CONFIG}'
+  )
+  if isinstance(error, json.JSONDecodeError):
+    return (
+      f'--config is {errors.quoted(error.doc)}, no JSON ({error}); {expected}'
+    )
+  if isinstance(error, TypeError) and 'Config.__init__()' in str(error):
+    what = str(error).partition('__init__() ')[2]
+    return f'--config {what.replace("keyword argument", "option")}; {expected}'
+  return ''
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow_datasets as tfds
 
@@ -79,15 +79,12 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
       self.num_classes = number
 
   def examples(
-    self,
-    manual_dir: Callable[[], str],
-    limit: int = 0,
-    num_classes: int | None = None,
+    self, manual_dir: str, limit: int = 0, num_classes: int | None = None
   ) -> join.Examples:
     """Finds images and labels and puts them together.
 
     Args:
-      manual_dir: Returns the folder to look in for what is not given.
+      manual_dir: Where to look for what is not given.
       limit: Only the first that many examples (0: all).
       num_classes: Labels must be below; None if that is not known.
 
@@ -122,7 +119,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     states = examples.source_state, examples.labels.file_state
     return self._state(limit, examples.source.kind, *states)
 
-  def find_state(self, manual_dir: Callable[[], str], limit: int) -> str:
+  def find_state(self, manual_dir: str, limit: int) -> str:
     """Returns what changes whenever the input may have, as hex digits.
 
     Made of sizes and times of change: quicker than reading labels and tars.
@@ -162,15 +159,12 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     """Returns what is refused in an image."""
     return jpeg.Checks(max_pixels=self.max_pixels, decode=self.decode_check)
 
-  def _find(
-    self, manual_dir: Callable[[], str]
-  ) -> tuple[sources.ImageSource, str | None]:
+  def _find(self, manual_dir: str) -> tuple[sources.ImageSource, str | None]:
     """Returns the images, and the label file if there is one."""
     if self.image_dir:
       return sources.open_source(self.image_dir), self.label_file
-    folder = manual_dir()
-    label_file = self.label_file or discovery.find_label_file(folder)
-    return discovery.find_images(folder), label_file
+    source = discovery.find_images(manual_dir)
+    return source, self.label_file or discovery.find_label_file(manual_dir)
 
   def _read_labels(self, path: str) -> labels_lib.Labels:
     """Reads the label file, once for the feature and the examples."""

@@ -84,8 +84,7 @@ def check(
     if find_state() == (builder.info.metadata or {}).get('input_state'):
       return
     examples = find()
-  except (OSError, AssertionError, errors.InputError) as e:
-    # TFDS asserts that there is a manual_dir.
+  except (OSError, errors.InputError) as e:
     _check_same_part(builder.info, limit)
     if is_named or isinstance(e, errors.InputError):
       warnings.warn(
@@ -150,10 +149,11 @@ def _check_same_part(info: tfds.core.DatasetInfo, limit: int) -> None:
   metadata = info.metadata or {}
   built = metadata.get('max_examples_per_split', 0)
   if built not in (0, limit):
+    fingerprint = _short(metadata.get('fingerprint'))
     raise errors.InputError(
       f'{info.data_dir}: this dataset was made of the first {built:,} examples '
-      f'alone, fingerprint {metadata.get("fingerprint")}; and there is nothing '
-      f"to compare it with. {_ADVICE}, or say that many as today's limit"
+      f'alone, fingerprint {fingerprint}; and there is nothing to compare it '
+      f"with. {_ADVICE}, or say that many as today's limit"
     )
 
 
@@ -187,6 +187,11 @@ def _check_same_classes(builder: tfds.core.DatasetBuilder) -> None:
     )
 
 
+def _short(fingerprint: Any) -> str:
+  """Returns as much of it as one compares by eye."""
+  return str(fingerprint)[:12]
+
+
 def _names(label: tfds.features.ClassLabel) -> list[str]:
   # TFDS makes up a name for each number, of which there may be billions.
   if label.num_classes > _MOST_CLASSES:
@@ -211,12 +216,12 @@ def _check_same_input(
       f"{size:,} bytes; today's input has {least:,} bytes of images, which do "
       f'not make such files. {_ADVICE}'
     )
-  made_from = metadata.get('fingerprint', 'none')
-  today = examples.fingerprint()
+  made_from, today = metadata.get('fingerprint'), examples.fingerprint()
   if made_from != today:
     raise errors.InputError(
       f'{info.data_dir}: this dataset was made from other input: '
-      f'{number:,} images, fingerprint {made_from}; '
-      f"today's input is {len(examples):,} images, fingerprint {today}. "
+      f'{number:,} images, fingerprint {_short(made_from)}; '
+      f"today's input is {len(examples):,} images, fingerprint "
+      f'{_short(today)}. '
       f'{_ADVICE}; to load it as it is: tfds.load(…, download=False)'
     )

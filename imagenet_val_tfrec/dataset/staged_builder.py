@@ -10,12 +10,12 @@ from __future__ import annotations
 import abc
 import dataclasses
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
 from absl import logging
 
-from imagenet_val_tfrec.core import command_line, storage
+from imagenet_val_tfrec.core import command_line, errors, storage
 from imagenet_val_tfrec.dataset import provenance
 from imagenet_val_tfrec.inputs import join
 from imagenet_val_tfrec.writing import staging
@@ -26,19 +26,28 @@ _JUST_BUILT = (
 )
 
 
+class _Building(NamedTuple):
+  """What is known while a dataset is built."""
+
+  work_dir: staging.WorkDir
+  manual_dir: str
+
+
 class StagedBuilder(
   tfds.core.GeneratorBasedBuilder,
   skip_registration=True,  # type: ignore[call-arg]
 ):
   """Builds all or nothing; asks where a dataset is from before it is used."""
 
-  _work_dir: staging.WorkDir | None = None
+  _building: _Building | None = None
   _damaged = ''  # The dataset's place, if what is there cannot be read.
   _is_checked = False
 
   def __init__(self, **kwargs: Any):
-    command_line.tell_briefly()
-    super().__init__(**kwargs)
+    try:
+      super().__init__(**kwargs)
+    except ValueError as e:  # TFDS knows no config of that name.
+      raise errors.InputError(str(e)) from e
     if self._damaged:
       self._data_dir = self._damaged
       self.info.update_data_dir(self._data_dir)
@@ -54,16 +63,12 @@ class StagedBuilder(
     return root, os.path.join(root, '.nowhere') if self._damaged else folder
 
   @abc.abstractmethod
-  def _examples(
-    self, dl_manager: tfds.download.DownloadManager, limit: int = 0
-  ) -> join.Examples:
+  def _examples(self, manual_dir: str, limit: int = 0) -> join.Examples:
     """Returns the first examples of today's input (0: all)."""
 
   @abc.abstractmethod
-  def _input_state(
-    self, dl_manager: tfds.download.DownloadManager, limit: int = 0
-  ) -> str:
-    """Returns what changes when those examples may have."""
+  def _input_state(self, manual_dir: str, limit: int) -> str:
+    """Returns what changes when those examples may have; quick."""
 
   def download_and_prepare(
     self,
@@ -90,30 +95,29 @@ class StagedBuilder(
     target = self.data_dir
     if command_line.must_not_exist():
       staging.check_absent(target, False, 'That fails, by --fail_if_exists')
+    manual_dir = os.fspath(
+      config.manual_dir
+      or os.path.join(
+        download_dir or os.path.join(self._data_dir_root, 'downloads'), 'manual'
+      )
+    )
     if storage.exists(target) and not mode.overwrite_dataset:
-      self._check(download_dir, config)
+      self._check(manual_dir, config)
       staging.clear(staging.beside(target), target)
     else:
-      self._build(download_dir, config, **kwargs)
+      self._build(manual_dir, download_dir, config, **kwargs)
     self._is_checked = True
 
   def _check(
-    self, download_dir: Any, config: tfds.download.DownloadConfig
+    self, manual_dir: str, config: tfds.download.DownloadConfig
   ) -> None:
     """Checks that the dataset that is there is what would be built."""
     limit = config.max_examples_per_split or 0
     options = self.builder_config
-
-    def manager() -> tfds.download.DownloadManager:
-      # It makes folders, which a dataset that is only read may not.
-      return self._make_download_manager(
-        download_dir=download_dir, download_config=config
-      )
-
     provenance.check(
       self,
-      lambda: self._input_state(manager(), limit),
-      lambda: self._examples(manager(), limit),
+      lambda: self._input_state(manual_dir, limit),
+      lambda: self._examples(manual_dir, limit),
       checks=options.checks(),
       limit=limit,
       is_named=bool(
@@ -123,6 +127,7 @@ class StagedBuilder(
 
   def _build(
     self,
+    manual_dir: str,
     download_dir: Any,
     config: tfds.download.DownloadConfig,
     **kwargs: Any,
@@ -137,8 +142,9 @@ class StagedBuilder(
         target, config.download_mode.overwrite_dataset, _JUST_BUILT
       )
       built = os.path.join(work_dir.path, 'dataset')
+      building = _Building(work_dir, manual_dir)
       with (
-        tfds.core.utils.temporary_assignment(self, '_work_dir', work_dir),
+        tfds.core.utils.temporary_assignment(self, '_building', building),
         tfds.core.utils.temporary_assignment(self, '_data_dir', built),
       ):
         super().download_and_prepare(

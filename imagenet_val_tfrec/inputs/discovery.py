@@ -48,21 +48,22 @@ def find_images(folder: str) -> sources.ImageSource:
     path = os.path.join(folder, name)
     if storage.exists(path):
       return sources.open_source(path)
-  found = storage.names_in(folder) if storage.is_folder(folder) else None
-  if found and any(imagenet.is_official(name) for name in found):
+  names = storage.names_in(folder) if storage.is_folder(folder) else None
+  if names and any(imagenet.is_official(name) for name in names):
     return sources.open_source(folder)
-  if found is None:
-    there = 'There is no such folder.'
-  elif found:
-    there = f'Found there: {errors.some(found, 8)}.'
+  if names is None:
+    inside = 'There is no such folder.'
+  elif names:
+    inside = f'Found there: {errors.some(names, 8)}.'
   else:
-    there = 'The folder is empty.'
+    inside = 'The folder is empty.'
   raise FileNotFoundError(
     f'No ImageNet validation images in {folder}\n'
     f'Looked for: {", ".join(IMAGES)}, {_FIRST_NAME} …\n'
-    f'{there}\n'
+    f'{inside}\n'
     f'Get {TAR} (6.7 GB) from https://image-net.org/download-images, then: '
-    'tfds build imagenet_val_tfrec --manual_dir=FOLDER_OF_THE_TAR'
+    'tfds build imagenet_val_tfrec --manual_dir=FOLDER_OF_THE_TAR\n'
+    f'For other images, name them: {errors.CONFIG}'
   )
 
 

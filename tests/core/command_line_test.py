@@ -98,6 +98,7 @@ def test_tfds_build_fails_in_a_line(tmp_path, fail, labels, code, said):
   )
   assert run.returncode == code, run.stderr[-2000:]
   assert 'Traceback' not in run.stderr
-  ours = [line for line in run.stderr.splitlines() if said in line]
+  output = (run.stdout + run.stderr).splitlines()
+  ours = [line for line in output if said in line]
   assert len(ours) == 1
   assert not list((tmp_path / 'data').rglob('1.0.0'))
