@@ -106,7 +106,11 @@ class Builder(staged_builder.StagedBuilder):
       )
       return split_infos
     limit = download_config.max_examples_per_split or 0
-    examples = self._examples(self._building.manual_dir, limit)
+    try:
+      manual_dir = os.fspath(dl_manager.manual_dir)
+    except AssertionError:  # It is missing or empty: say so in other words.
+      manual_dir = self._building.manual_dir
+    examples = self._examples(manual_dir, limit)
     plan = layout.plan_shards(
       examples,
       self._get_filename_template(_SPLIT),

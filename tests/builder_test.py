@@ -66,7 +66,7 @@ def test_tfds_still_calls_the_hook(tmp_path, monkeypatch):
   hook = imagenet_val_tfrec.Builder._generate_splits
 
   def spy(self, dl_manager, download_config):
-    calls.append(self._work_dir)
+    calls.append(self._building)
     return hook(self, dl_manager, download_config)
 
   monkeypatch.setattr(imagenet_val_tfrec.Builder, '_generate_splits', spy)

@@ -6,7 +6,10 @@ import errno
 from collections.abc import Iterable, Sequence
 
 # How a shell names other images than ImageNet's.
-CONFIG = '--config \'{"name": "flowers", "image_dir": "FOLDER", "label_file": "FILE"}\''
+CONFIG = (
+  """--config '{"name": "flowers", "image_dir": "FOLDER", """
+  """"label_file": "FILE"}'"""
+)
 
 _MOST_NAMED = 10
 _MOST_SHOWN = 100  # Characters of a name.

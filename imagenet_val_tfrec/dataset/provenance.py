@@ -98,45 +98,45 @@ def check(
 
 def is_damaged(folder: str) -> bool:
   """Whether there is a dataset whose metadata cannot be read."""
-  if storage.exists(os.path.join(folder, 'dataset_info.json')):
-    try:
-      read_metadata(folder)
-    except errors.InputError:
-      return True
+  try:
+    _read_metadata(folder)
+  except FileNotFoundError:
+    return False
+  except errors.InputError:
+    return True
   return False
 
 
-def read_metadata(folder: str) -> None:
+def _read_metadata(folder: str) -> None:
   """Reads the metadata of a dataset, to see that it can be read.
 
   Raises:
-    errors.InputError: if a file is missing or damaged.
+    errors.InputError: if a file is damaged.
+    FileNotFoundError: if one is missing.
   """
   for name in ('dataset_info.json', 'features.json', 'metadata.json'):
-    path = os.path.join(folder, name)
     try:
-      small_files.read_json(path)
-    except FileNotFoundError:
-      if name != 'metadata.json':  # Where there is nothing to say it is not.
-        raise errors.InputError(
-          f'{folder}: there is a folder, but no whole dataset in it (missing: '
-          f'{name!r}). {_ADVICE}'
-        ) from None
+      small_files.read_json(os.path.join(folder, name))
     except errors.InputError as e:
       raise errors.InputError(f'{e}. {_ADVICE}') from e
 
 
 def _check_whole(builder: tfds.core.DatasetBuilder) -> None:
-  read_metadata(builder.data_dir)
-  expected: list[str] = []
+  try:
+    _read_metadata(builder.data_dir)
+    missing = []
+  except FileNotFoundError as e:
+    missing = [os.path.basename(e.filename)]
   for split in builder.info.splits.values():
-    expected += map(os.fspath, split.filepaths)
-  missing = [path for path in expected if not storage.exists(path)]
+    missing += [
+      path.name
+      for path in split.filepaths
+      if not storage.exists(os.fspath(path))
+    ]
   if missing or not builder.info.splits:
-    names = [os.path.basename(path) for path in missing]
     raise errors.InputError(
       f'{builder.data_dir}: there is a folder, but no whole dataset in it '
-      f'(missing: {errors.some(names) or "a split"}). {_ADVICE}'
+      f'(missing: {errors.some(missing) or "a split"}). {_ADVICE}'
     )
   if builder.info.file_format.value != 'tfrecord':
     return

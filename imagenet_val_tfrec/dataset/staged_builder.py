@@ -46,8 +46,14 @@ class StagedBuilder(
   def __init__(self, **kwargs: Any):
     try:
       super().__init__(**kwargs)
-    except ValueError as e:  # TFDS knows no config of that name.
-      raise errors.InputError(str(e)) from e
+    except ValueError as e:
+      config = kwargs.get('config')
+      if not isinstance(config, str) or config in self.builder_configs:
+        raise
+      raise errors.InputError(
+        f'config is {config!r}, expected {", ".join(self.builder_configs)}, or '
+        f'one that says more: {errors.CONFIG}'
+      ) from e
     if self._damaged:
       self._data_dir = self._damaged
       self.info.update_data_dir(self._data_dir)
