@@ -102,3 +102,87 @@ def test_tfds_build_fails_in_a_line(tmp_path, fail, labels, code, said):
   ours = [line for line in output if said in line]
   assert len(ours) == 1
   assert not list((tmp_path / 'data').rglob('1.0.0'))
+
+
+# `tfds build` with each of the command lines that are read, one process each:
+# forked, as its imports take seconds. Ends with their exit codes.
+MISTAKES = """
+import json, os, sys
+from tensorflow_datasets.scripts.cli import main
+codes = []
+for arguments in json.load(sys.stdin):
+  child = os.fork()
+  if not child:
+    sys.argv = ['tfds', 'build', 'imagenet_val_tfrec', *arguments]
+    print('=====', file=sys.stderr, flush=True)
+    main.launch_cli()
+    os._exit(0)
+  codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(codes)
+"""
+NO_FOLDER = 'There is no such folder.'
+JSON_WANTED = "JSON in quotes: --config '{"
+
+
+def config(**options) -> list[str]:
+  return ['--config', json.dumps(options)]
+
+
+def test_what_people_type_wrong_is_told_in_a_line(tmp_path):
+  data_dir = tmp_path / 'data'
+  (tmp_path / 'empty').mkdir()
+  making.write_folder(tmp_path / 'cats', {'a.jpg': making.picture()})
+  built = making.build(
+    data_dir,
+    image_dir=making.DUMMY / 'val_images',
+    label_file=making.DUMMY / 'val.txt',
+  )
+  images = str(making.DUMMY / 'val_images')
+  made = config(
+    name='made', image_dir=images, label_file=str(making.DUMMY / 'val.txt')
+  )
+  table = [
+    (['--manual_dir', '/nowhere'], 'images in /nowhere', NO_FOLDER),
+    (['--manual_dir', f'{tmp_path}/empty'], 'empty', 'The folder is empty.'),
+    (['--manual_dir', f'{tmp_path}/cats'], "Found there: 'a.jpg'", 'image_dir'),
+    ([], f'images in {data_dir}/downloads/manual', '--manual_dir='),
+    (['--config', '{name: flowers}'], "is '{name: flowers}', no", JSON_WANTED),
+    (config(name='f', folder='x'), "unexpected option 'folder'", JSON_WANTED),
+    (config(image_dir='x'), "missing 1 required .*: 'name'", JSON_WANTED),
+    (config(name='my flowers'), "name is 'my flowers', expected lett", 'error'),
+    (config(name='f', image_dir=images, num_images='3'), "is '3', exp", 'erro'),
+    (config(name='f', image_dir='/nowhere'), '/nowhere: no such fold', 'error'),
+    (['--config', 'nope'], "config is 'nope', expected imagenet2012", 'error'),
+    ([*made, '--fail_if_exists'], 'there is a dataset already', '--fail_if_e'),
+    ([*made, '--file_format', 'parquet', '--overwrite'], "'parquet', exp", ''),
+  ]
+  run = subprocess.run(
+    [sys.executable, '-c', MISTAKES],
+    input=json.dumps([[*row[0], '--data_dir', str(data_dir)] for row in table]),
+    check=True,
+    capture_output=True,
+    text=True,
+    cwd=making.ROOT,
+  )
+  assert run.stdout.splitlines()[-1] == str([1] * len(table))
+  told = run.stderr.split('=====\n')[1:]
+  for (_, *expected), message in zip(table, told, strict=True):
+    assert 'Traceback' not in message
+    assert 'error: ' in message
+    for words in expected:
+      assert re.search(words, message), (words, message)
+  assert making.labels_in(built)
+
+
+def test_overwrite_and_no_mistake_go_through(tmp_path):
+  """The same harness lets a right command line pass."""
+  arguments = ['--manual_dir', str(making.DUMMY), '--data_dir', str(tmp_path)]
+  run = subprocess.run(
+    [sys.executable, '-c', MISTAKES],
+    input=json.dumps([arguments, [*arguments, '--overwrite']]),
+    check=True,
+    capture_output=True,
+    text=True,
+    cwd=making.ROOT,
+  )
+  assert run.stdout.splitlines()[-1] == '[0, 0]', run.stderr[-2000:]
