@@ -96,29 +96,42 @@ def check(
   _check_same_input(builder.info, examples)
 
 
-def is_damaged(folder: str) -> bool:
-  """Whether there is a dataset whose metadata cannot be read."""
+def why_closed(folder: str, file_format: Any) -> str:
+  """Says why TFDS could not open a dataset; '' if it can, or there is none.
+
+  Args:
+    folder: Of the dataset.
+    file_format: TFDS's `FileFormat` that is asked for, or its name, or None.
+  """
   try:
-    _read_metadata(folder)
+    info = _read_metadata(folder)
   except FileNotFoundError:
-    return False
-  except errors.InputError:
-    return True
-  return False
+    return ''
+  except errors.InputError as e:
+    return str(e)
+  on_disk = info.get('fileFormat', 'tfrecord')
+  asked = getattr(file_format, 'value', file_format) or on_disk
+  if asked == on_disk:
+    return ''
+  return (
+    f'{folder}: this dataset is of format {on_disk!r}, asked for is {asked!r}. '
+    f'{_ADVICE}'
+  )
 
 
-def _read_metadata(folder: str) -> None:
-  """Reads the metadata of a dataset, to see that it can be read.
+def _read_metadata(folder: str) -> dict[str, Any]:
+  """Reads the metadata of a dataset; returns what `dataset_info.json` says.
 
   Raises:
     errors.InputError: if a file is damaged.
     FileNotFoundError: if one is missing.
   """
-  for name in ('dataset_info.json', 'features.json', 'metadata.json'):
-    try:
-      small_files.read_json(os.path.join(folder, name))
-    except errors.InputError as e:
-      raise errors.InputError(f'{e}. {_ADVICE}') from e
+  names = 'dataset_info.json', 'features.json', 'metadata.json'
+  try:
+    info, *_ = [small_files.read_json(os.path.join(folder, n)) for n in names]
+  except errors.InputError as e:
+    raise errors.InputError(f'{e}. {_ADVICE}') from e
+  return info
 
 
 def _check_whole(builder: tfds.core.DatasetBuilder) -> None:

@@ -40,10 +40,12 @@ class StagedBuilder(
   """Builds all or nothing; asks where a dataset is from before it is used."""
 
   _building: _Building | None = None
-  _damaged = ''  # The dataset's place, if what is there cannot be read.
+  # The dataset's place, and why TFDS cannot open what is there.
+  _closed: tuple[str, str] | None = None
   _is_checked = False
 
   def __init__(self, **kwargs: Any):
+    self._asked_format = kwargs.get('file_format')
     try:
       super().__init__(**kwargs)
     except ValueError as e:
@@ -54,19 +56,20 @@ class StagedBuilder(
         f'config is {config!r}, expected {", ".join(self.builder_configs)}, or '
         f'one that says more: {errors.CONFIG}'
       ) from e
-    if self._damaged:
-      self._data_dir = self._damaged
+    if self._closed:
+      self._data_dir, _ = self._closed
       self.info.update_data_dir(self._data_dir)
 
   def _build_data_dir(self, given_data_dir: str | None) -> tuple[str, str]:
     """Returns the data_dir, and the dataset's place in it.
 
-    TFDS reads what is there next. If that is damaged, it is shown a place where
+    TFDS reads what is there next. If it cannot, it is shown a place where
     nothing is; so the builder can say what is wrong, or replace it.
     """
     root, folder = super()._build_data_dir(given_data_dir)
-    self._damaged = folder if provenance.is_damaged(folder) else ''
-    return root, os.path.join(root, '.nowhere') if self._damaged else folder
+    why = provenance.why_closed(folder, self._asked_format)
+    self._closed = (folder, why) if why else None
+    return root, os.path.join(root, '.nowhere') if why else folder
 
   @abc.abstractmethod
   def _examples(self, manual_dir: str, limit: int = 0) -> join.Examples:
@@ -118,6 +121,8 @@ class StagedBuilder(
     self, manual_dir: str, config: tfds.download.DownloadConfig
   ) -> None:
     """Checks that the dataset that is there is what would be built."""
+    if self._closed:
+      raise errors.InputError(self._closed[1])
     limit = config.max_examples_per_split or 0
     options = self.builder_config
     provenance.check(
@@ -159,6 +164,7 @@ class StagedBuilder(
           **kwargs,
         )
       work_dir.publish(built)
+    self._closed = None
     self.info.update_data_dir(target)
     logging.info('%s is ready in %s', self.info.full_name, target)
 
