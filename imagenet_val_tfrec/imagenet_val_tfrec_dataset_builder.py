@@ -74,7 +74,12 @@ class Builder(staged_builder.StagedBuilder):
   def _generate_examples(
     self, examples: join.Examples
   ) -> Iterator[tuple[int, dict[str, Any]]]:
-    shard = plan_lib.one_shard(examples, self.builder_config.checks())
+    shard = plan_lib.Shard(
+      filename='',
+      file_format='',
+      examples=examples,
+      checks=self.builder_config.checks(),
+    )
     # Keys are spread over all of TFDS's sorting buckets: small ones would all
     # fall in one, which is sorted in memory.
     step = 2**128 // len(examples)

@@ -19,7 +19,6 @@ from imagenet_val_tfrec.records import jpeg
 
 _CHUNK = 1 << 14
 _KEPT = 4  # Names for a message; one more than it shows.
-_FEW = 8  # Folders of a label's name; more are looked up in another way.
 _NOT_IMAGES = ('.txt', '.csv', '.tsv', '.json', '.md', '.tar', '.gz', '.zip')
 
 
@@ -54,6 +53,34 @@ class Examples:
 
   def __len__(self) -> int:
     return len(self.labels)
+
+  def part(self, start: int, stop: int) -> Examples:
+    """Returns those of a range, with no other folders than theirs."""
+    part = slice(start, stop)
+    ids = {i: n for n, i in enumerate(dict.fromkeys(self.folder_ids[part]))}
+    return dataclasses.replace(
+      self,
+      labels=self.labels.part(start, stop),
+      folders=[self.folders[i] for i in ids],
+      folder_ids=array.array('i', map(ids.__getitem__, self.folder_ids[part])),
+      offsets=self.offsets[part],
+      sizes=self.sizes[part],
+      mtimes=self.mtimes[part],
+    )
+
+  def entry(self, index: int) -> entries.Entry:
+    """Returns where an image is."""
+    return entries.Entry(
+      self.folders[self.folder_ids[index]] + self.labels.names[index],
+      self.offsets[index],
+      self.sizes[index],
+      self.mtimes[index],
+    )
+
+  def where(self, index: int) -> str:
+    """Returns how a message names an image: `path:line: 'name'`."""
+    path = errors.quoted(self.entry(index).path)
+    return f'{self.labels.where(index)}: {path}'
 
   def image_bytes(self) -> int:
     """Returns the bytes of all images together."""
@@ -104,7 +131,7 @@ def locate(
       too large to be an image.
   """
   everything = len(labels)
-  labels = labels.head(limit)
+  labels = labels.part(0, limit or everything)
   matches = _Matches(labels, max(max_pixels, jpeg.MAX_PIXELS))
   left_out = _LeftOut()
   of_entries = 0
@@ -191,7 +218,6 @@ class _Matches:
     self._max_bytes = max_bytes
     self._most_slashes = max(name.count('/') for name in labels.names)
     self._index: dict[str, int] = {}
-    self._chains: set[int] = set()
     self._next = 0
     # Folders between the source and the label's name; -1: not found.
     self._depths = array.array('i', [-1]) * size
@@ -282,28 +308,15 @@ class _Matches:
         self._next += 1
         return self._next - 1, folder + slash
       self._index = {name: i for i, name in enumerate(self._labels.names)}
-      if self._most_slashes > _FEW:
-        self._chains = {self._ends(name)[1] for name in self._index}
-    for start in reversed(self._ends(path)[0]):
+    # The longest name that fits is meant, so the fewest folders before it.
+    start, starts = len(path) + 1, []
+    for _ in range(self._most_slashes + 1):
+      start = path.rfind('/', 0, start - 1) + 1
+      starts.append(start)
+      if not start:
+        break
+    for start in reversed(starts):
       slot = self._index.get(path[start:], -1)
       if slot >= 0:
         return slot, path[:start]
     return -1, ''
-
-  def _ends(self, path: str) -> tuple[list[int], int]:
-    """Returns where the ends of a path start that may be a label's name.
-
-    And a hash of the last one, which is made of that of the one before: to
-    look up every end by itself would take the square of their number.
-    """
-    starts, chain, end = [], 0, len(path)
-    for _ in range(self._most_slashes + 1):
-      start = path.rfind('/', 0, end) + 1
-      if self._most_slashes > _FEW:
-        chain = hash((path[start:end], chain))
-      if not self._chains or chain in self._chains:
-        starts.append(start)
-      if not start:
-        break
-      end = start - 1
-    return starts, chain

@@ -85,16 +85,14 @@ class Labels:
     """Returns `path:line` of the name at `index`."""
     return f'{self.path}:{self.lines[index]}'
 
-  def head(self, number: int) -> Labels:
-    """Returns the first `number` names (0: all of them)."""
-    if not number or number >= len(self):
-      return self
+  def part(self, start: int, stop: int) -> Labels:
+    """Returns the names of a range."""
     return dataclasses.replace(
       self,
-      names=self.names[:number],
-      labels=self.labels[:number],
-      lines=self.lines[:number],
-      cut_short=False,
+      names=self.names[start:stop],
+      labels=self.labels[start:stop],
+      lines=self.lines[start:stop],
+      cut_short=self.cut_short and stop >= len(self),
     )
 
   def num_classes(self) -> int:

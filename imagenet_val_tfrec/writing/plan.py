@@ -12,63 +12,33 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 
-from imagenet_val_tfrec.core import errors
-from imagenet_val_tfrec.inputs import entries, join, sources
+from imagenet_val_tfrec.inputs import join
 from imagenet_val_tfrec.records import jpeg
 from imagenet_val_tfrec.records import record as record_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shard:
-  """One file to write: all that a worker needs.
+  """One file to write: all that a worker needs, and small.
 
   Attributes:
     filename: Of the shard.
     file_format: `'tfrecord'` or `'array_record'`.
-    source: Where the images are.
-    label_file: For messages.
-    paths: Of the images in the source, in order.
-    labels: Of the images.
-    lines: Of the images in the label file, for messages.
-    offsets: As in `join.Examples`.
-    sizes: As in `join.Examples`.
-    mtimes: As in `join.Examples`.
+    examples: What goes in it, in order.
     checks: What is refused in an image.
   """
 
   filename: str
   file_format: str
-  source: sources.ImageSource
-  label_file: str
-  paths: Sequence[str]
-  labels: Sequence[int]
-  lines: Sequence[int]
-  offsets: Sequence[int]
-  sizes: Sequence[int]
-  mtimes: Sequence[int]
+  examples: join.Examples
   checks: jpeg.Checks
-
-  def __len__(self) -> int:
-    return len(self.paths)
-
-  def examples(self) -> Iterator[tuple[entries.Entry, int]]:
-    """Yields each image's entry in the source, and its label, in order."""
-    for i, path in enumerate(self.paths):
-      where = self.offsets[i], self.sizes[i], self.mtimes[i]
-      yield entries.Entry(path, *where), self.labels[i]
-
-  def where(self, index: int) -> str:
-    """Returns how a message names the image at `index`."""
-    name = errors.quoted(self.paths[index])
-    return f'{self.label_file}:{self.lines[index]}: {name}'
 
   def digest(self) -> str:
     """Returns what tells this shard from any other, as hex digits."""
-    sha256 = hashlib.sha256(
-      repr((self.filename, self.file_format, self.source, self.checks)).encode()
-    )
-    sha256.update('\n'.join(self.paths).encode('utf-8', 'surrogateescape'))
-    for numbers in (self.labels, self.offsets, self.sizes, self.mtimes):
+    examples = self.examples
+    what = self.filename, self.file_format, examples.source, self.checks
+    sha256 = hashlib.sha256(repr((*what, examples.fingerprint())).encode())
+    for numbers in (examples.offsets, examples.mtimes, examples.folder_ids):
       sha256.update(array.array('q', numbers).tobytes())
     return sha256.hexdigest()
 
@@ -105,25 +75,14 @@ class Plan:
 
   def shards(self) -> Iterator[Shard]:
     """Yields the shards, made as they are asked for."""
-    examples = self.examples
     starts = itertools.accumulate(self.lengths, initial=0)
     for start, length, filename in zip(
       starts, self.lengths, self.filenames, strict=False
     ):
-      part = slice(start, start + length)
-      folders = (examples.folders[i] for i in examples.folder_ids[part])
-      names = examples.labels.names[part]
       yield Shard(
         filename=filename,
         file_format=self.file_format,
-        source=examples.source,
-        label_file=examples.labels.path,
-        paths=[f + n for f, n in zip(folders, names, strict=True)],
-        labels=examples.labels.labels[part],
-        lines=examples.labels.lines[part],
-        offsets=examples.offsets[part],
-        sizes=examples.sizes[part],
-        mtimes=examples.mtimes[part],
+        examples=self.examples.part(start, start + length),
         checks=self.checks,
       )
 
@@ -131,14 +90,6 @@ class Plan:
     """Returns the room that all shards take, at most."""
     overhead = record_lib.MAX_OVERHEAD * len(self.examples)
     return self.examples.image_bytes() + overhead
-
-
-def one_shard(examples: join.Examples, checks: jpeg.Checks) -> Shard:
-  """Returns all examples as a single shard, to read them in one go."""
-  plan = Plan(
-    examples=examples, lengths=[len(examples)], filenames=[''], checks=checks
-  )
-  return next(plan.shards())
 
 
 def shard_lengths(

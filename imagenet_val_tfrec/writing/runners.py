@@ -180,7 +180,7 @@ def _watch(
   def look() -> None:
     for shard in [shard for shard in left.values() if write.is_done(shard)]:
       del left[shard.filename]
-      progress(len(shard), sum(shard.sizes))
+      progress(len(shard.examples), shard.examples.image_bytes())
 
   def keep_looking() -> None:
     while not over.wait(_LOOK_EVERY):

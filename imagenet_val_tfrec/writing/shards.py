@@ -93,8 +93,12 @@ def write_plan(
     )
     for shard in done.values():
       if progress:
-        progress(len(shard), 0)  # No bytes: they would count for the speed.
-  needed = plan.total_bytes() - sum(sum(s.sizes) for s in done.values())
+        progress(
+          len(shard.examples), 0
+        )  # No bytes: they would count for the speed.
+  needed = plan.total_bytes() - sum(
+    s.examples.image_bytes() for s in done.values()
+  )
   free = storage.free_bytes(folder)
   if free is not None and free < needed:
     raise OSError(
@@ -182,7 +186,7 @@ def read_records(shard: plan_lib.Shard) -> Iterator[record_lib.Record]:
     else:
       yield record
   if problems:
-    raise _image_error(shard.source, problems)
+    raise _image_error(shard.examples.source, problems)
 
 
 def is_written(shard: plan_lib.Shard, folder: str) -> bool:
@@ -293,16 +297,18 @@ def _read_checked(
     large: Is held while a large image is read, and until the next is asked
       for; a lock lets no other thread have one at the same time.
   """
-  with shard.source.open() as reader:
-    for i, (entry, label) in enumerate(shard.examples()):
+  with shard.examples.source.open() as reader:
+    for i, label in enumerate(shard.examples.labels.labels):
+      entry = shard.examples.entry(i)
       with large if entry.size > _LARGE else _AT_ONCE:
         try:
           yield _Checked(_read_one(reader, entry, label, shard.checks))
         except (sources.SourceError, jpeg.JpegError) as e:
-          yield _Checked(None, f'{shard.where(i)}: {e}')
+          yield _Checked(None, f'{shard.examples.where(i)}: {e}')
         except MemoryError as e:
+          where = shard.examples.where(i)
           raise MemoryError(
-            f'{shard.where(i)}: too little memory for {entry.size:,} bytes'
+            f'{where}: too little memory for {entry.size:,} bytes'
           ) from e
 
 

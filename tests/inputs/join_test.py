@@ -176,19 +176,6 @@ def test_any_names_and_paths(names, paths):
 
 
 @hypothesis.settings(max_examples=500)
-@hypothesis.given(
-  names=st.lists(NAME, min_size=1, max_size=6, unique=True),
-  paths=st.lists(PATH, max_size=10),
-  few=st.integers(0, 3),
-)
-def test_any_names_below_many_folders(names, paths, few):
-  """As above, where they are looked up as those below many folders are."""
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(join, '_FEW', few)
-    check_against_the_docstring(names, paths)
-
-
-@hypothesis.settings(max_examples=500)
 @hypothesis.given(st.data())
 def test_paths_that_are_nearly_in_order(data):
   """Aims at the fast path: flat names, in order but for a few."""

@@ -354,14 +354,14 @@ def test_the_largest_label():
 )
 def test_a_last_line_without_end_is_noted(content, cut):
   assert parse(content).cut_short == cut
-  assert not parse(content).head(1).cut_short
+  assert not parse(content).part(0, 1).cut_short
 
 
-def test_head():
+def test_part():
   found = parse(b'a 1\nb 2\nc 3\n')
-  assert list(found.head(2).names) == ['a', 'b']
-  assert list(found.head(2).labels) == [1, 2]
-  assert len(found.head(0)) == len(found.head(9)) == 3
+  assert list(found.part(1, 3).names) == ['b', 'c']
+  assert list(found.part(1, 3).labels) == [2, 3]
+  assert len(found.part(0, 9)) == 3
 
 
 def test_what_is_not_a_file_is_not_read(tmp_path):
