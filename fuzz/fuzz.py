@@ -4,9 +4,9 @@
     python fuzz/fuzz.py jpeg -max_total_time=600
     python fuzz/fuzz.py tar -max_total_time=600
 
-Begins with the seeds kept in `fuzz/jpeg.zip` and `fuzz/tar.zip`, which
-`tests/fuzz_test.py` runs as well. What fails is written to `crash-…` in this
-folder: mend the reader, then keep the file. To keep all that was learnt:
+Starts from the seeds in `fuzz/jpeg.zip` and `fuzz/tar.zip`, which
+`tests/fuzz_test.py` runs as well. An input that fails is written to `crash-…`
+in this folder: fix the reader, and keep the file. To add new seeds:
 
     python fuzz/fuzz.py jpeg --keep
 
@@ -24,7 +24,10 @@ import atheris
 _HERE = pathlib.Path(__file__).parent
 
 with atheris.instrument_imports(
-  include=['imagenet_val_tfrec.jpeg', 'imagenet_val_tfrec.tar_index']
+  include=[
+    'imagenet_val_tfrec.records.jpeg',
+    'imagenet_val_tfrec.inputs.tar_index',
+  ]
 ):
   import targets
 

@@ -290,38 +290,6 @@ def test_any_folder(flowers, extra, num_classes, names):
   assert read.info.features['label'].names == names
 
 
-def test_any_folder_from_the_shell_then_load_without_the_package(flowers):
-  config = {
-    'name': 'flowers',
-    'image_dir': str(flowers / 'flowers'),
-    'label_file': str(flowers / 'labels.txt'),
-    'num_classes': 5,
-  }
-  subprocess.run(
-    [
-      *(TFDS, 'build', 'imagenet_val_tfrec', '--config', json.dumps(config)),
-      *('--data_dir', str(flowers / 'data'), '--num_shards', '12'),
-    ],
-    cwd=ROOT,
-    check=True,
-  )
-  script = (
-    'import sys, tensorflow_datasets as tfds\n'
-    'ds = tfds.load("imagenet_val_tfrec/flowers", split="validation",'
-    ' data_dir=sys.argv[1])\n'
-    'print([int(e["label"]) for e in ds])\n'
-    'assert "imagenet_val_tfrec" not in sys.modules\n'
-  )
-  run = subprocess.run(
-    [sys.executable, '-c', script, str(flowers / 'data')],
-    cwd=flowers,
-    check=True,
-    capture_output=True,
-    text=True,
-  )
-  assert run.stdout.splitlines()[-1] == str(FLOWER_LABELS)
-
-
 @pytest.mark.parametrize(
   ('config', 'message'),
   [

@@ -5,7 +5,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import zipfile
 
 import pytest
 
@@ -123,28 +122,27 @@ def test_no_module_is_too_long():
   assert {n: k for n, k in lengths.items() if k > MOST_LINES} == {}
 
 
-def test_wheel_holds_the_metadata_files(tmp_path):
-  copy = tmp_path / 'source'
-  copy.mkdir()
+def test_what_is_installed(tmp_path):
+  """By README's command, but without the packages that it needs."""
+  clone = tmp_path / 'clone'
+  clone.mkdir()
   for name in ('setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE'):
-    (copy / name).write_bytes((ROOT / name).read_bytes())
+    (clone / name).write_bytes((ROOT / name).read_bytes())
   ignored = shutil.ignore_patterns('__pycache__')
-  shutil.copytree(PACKAGE, copy / PACKAGE.name, ignore=ignored)
+  shutil.copytree(PACKAGE, clone / PACKAGE.name, ignore=ignored)
+  assert '\npip install PATH_OF_THE_CLONE\n' in (ROOT / 'README.md').read_text()
+  target = tmp_path / 'target'
   subprocess.run(
     [
-      *(sys.executable, '-m', 'pip', 'wheel', '--no-deps'),
-      *('--wheel-dir', str(tmp_path), str(copy)),
+      *(sys.executable, '-m', 'pip', 'install', str(clone)),
+      *('--no-deps', '--target', str(target)),
     ],
     check=True,
   )
-  (wheel,) = tmp_path.glob('*.whl')
-  with zipfile.ZipFile(wheel) as archive:
-    names = set(archive.namelist())
-    points = [name for name in names if name.endswith('entry_points.txt')]
-    scripts = archive.read(points[0]).decode()
+  names = {str(path.relative_to(target)) for path in target.rglob('*')}
   for name in ('README.md', 'CITATIONS.bib', 'TAGS.txt', 'py.typed'):
     assert f'imagenet_val_tfrec/{name}' in names
   for path in PACKAGE.rglob('*.py'):
-    assert path.relative_to(PACKAGE.parent).as_posix() in names
+    assert path.relative_to(ROOT).as_posix() in names
   assert not [n for n in names if n.startswith(('tests', 'dummy_data'))]
-  assert 'images_to_tfrec = ' in scripts
+  assert {'bin/images_to_tfrec', 'bin/imagenet_val_tfrec'} <= names

@@ -9,7 +9,6 @@ import pathlib
 import re
 import shutil
 import struct
-import warnings
 
 import making
 import numpy as np
@@ -731,48 +730,6 @@ def test_training_takes_splits_offsets_and_transforms(builder):
   )
   assert sorted(labels_in(dataset)) == sorted(n + 1 for n in LABELS[:4])
   assert images_in(dataset).max() <= 1.001
-
-
-# --- the README ---
-
-
-def test_the_readme_says_what_works(builder, raw, monkeypatch):
-  """Its cells run; with a small model, and batches of two."""
-
-  def small_model():
-    tf.keras.utils.set_random_seed(1)
-    return tf.keras.Sequential(
-      [
-        tf.keras.layers.Input([224, 224, 3]),
-        tf.keras.layers.AveragePooling2D(56),
-        tf.keras.layers.Rescaling(1 / 127.5),
-        tf.keras.layers.Flatten(),
-        tf.keras.layers.Dense(1000, activation='softmax'),
-      ]
-    )
-
-  monkeypatch.setattr(tf.keras.applications, 'ResNet50', small_model)
-  readme = (making.ROOT / 'README.md').read_text()
-  evaluate, train, read_older = (
-    cell.replace('64', '5').replace('50_000', '8')
-    for cell in re.findall(r'```python\n(.*?)```', readme, re.DOTALL)
-    if 'model.' in cell
-  )
-  names = {'DATA_DIR': builder}
-  with warnings.catch_warnings():
-    warnings.simplefilter('error', UserWarning)
-    exec(evaluate + 'found = model.get_metrics_result()', names)
-    exec(train, names)
-    exec(read_older.replace("'tfrecords", f"'{raw}"), names)
-  plain = pipeline.evaluation_dataset(
-    builder, 8, transform=names['preprocess_input']
-  )
-  predicted = small_model().predict(plain.map(lambda images, _: images))
-  expected = -np.log(predicted[range(8), LABELS]).mean()
-  found = names['found']['sparse_categorical_crossentropy']
-  assert float(found) == pytest.approx(expected, rel=1e-4)
-  batches, _ = zip(*names['batches'], strict=True)
-  assert [len(images) for images in batches] == [5, 5, 2]  # None is left out.
 
 
 # --- what is refused ---
