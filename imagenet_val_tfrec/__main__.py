@@ -1,4 +1,4 @@
-"""The tool: adopts older files into TFDS, and verifies what is there.
+"""The tool: adopts older files into TFDS, and verifies files.
 
 python -m imagenet_val_tfrec verify tfrecords --decode
 python -m imagenet_val_tfrec adopt tfrecords --data_dir data
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     'verify',
     help='check every record for damage',
     description='Checks every record: its checksums, fields, label and shape, '
-    'and that none is missing. Names all that is wrong and ends with 1, or '
+    'and that none is missing. Prints all that is wrong and ends with 1, or '
     'prints one line of totals and ends with 0.',
   )
   verify.add_argument(

@@ -97,7 +97,7 @@ def adopt(
     [file.path for file in files], [file.length for file in files]
   )
   _check_split(split)
-  # TFDS would read what is there, and what is there may be damaged.
+  # TFDS would read an existing dataset, which may be damaged.
   nowhere = os.path.join(os.path.abspath(data_dir), '.nowhere')
   builder = _builder(nowhere, config)
   target = os.path.join(
@@ -232,7 +232,7 @@ def _give_name(path: str, name: str) -> None:
 def _name_default_config(
   builder: tfds.core.DatasetBuilder, data_dir: str
 ) -> None:
-  """Leaves word, as TFDS does, which config is meant when none is named."""
+  """Writes down, as TFDS does, which config is the default."""
   folder = os.path.join(data_dir, builder.name, '.config')
   storage.make_folder(folder)
   default = {'default_config_name': builder.default_builder_config.name}

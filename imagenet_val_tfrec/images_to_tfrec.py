@@ -25,7 +25,7 @@ from imagenet_val_tfrec.writing import publishing, runners, shards, staging
 
 # In the folder of the files, so on the same disk; no glob finds it.
 _WORK_DIR = '.incomplete'
-# What the older script told of itself, and so it is told here.
+# What the older script printed about its options, printed here as well.
 _DIVIDER = '-' * 37
 _OLD_OPTIONS = (
   *('image_dir', 'img_shard', 'tfrec_base', 'label_file', 'tfrec_dir'),
@@ -66,7 +66,7 @@ def make_tfrec(
     img_shard: How many images go in each file; the last may have fewer.
     tfrec_base: The files are `{tfrec_base}_0.tfrecord` and so on.
     label_file: One `NAME LABEL` a line.
-    tfrec_dir: Where the files go; it is made if it is not there.
+    tfrec_dir: Where the files go; it is made if it does not exist.
     num_images: Only the first that many lines of the label file (0: all).
     workers: How many threads (0: two for each processor).
     beam_pipeline_options: Flags for Apache Beam, as `tfds build` takes them,

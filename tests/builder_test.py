@@ -365,7 +365,7 @@ def test_a_first_part_does_not_pass_for_the_whole(tmp_path):
 
 def test_where_the_input_is_gone_the_dataset_is_used(tmp_path):
   build(tmp_path / 'data')
-  with pytest.warns(UserWarning, match='1.0.0 is taken as it is: .*gone'):
+  with pytest.warns(UserWarning, match='1.0.0 is used as it is, .*gone'):
     builder = build(tmp_path / 'data', manual_dir=tmp_path / 'gone')
   assert labels_of(builder.as_dataset(split='validation')) == LABELS
 
@@ -404,7 +404,7 @@ def test_a_broken_label_file_costs_no_dataset(tmp_path):
   options = {'image_dir': DUMMY / 'val_images', 'label_file': label_file}
   making.build(tmp_path, **options)
   label_file.write_text('broken')
-  with pytest.warns(UserWarning, match='taken as it is: .*1 lines cannot be'):
+  with pytest.warns(UserWarning, match='used as it is, .*1 lines cannot be'):
     builder = making.build(tmp_path, **options)
   assert labels_of(builder.as_dataset(split='validation')) == LABELS
 
@@ -421,8 +421,8 @@ FILES = ('dataset_info.json', 'features.json', 'metadata.json')
     ('*tfrecord*', None, 'no whole dataset'),
     ('*tfrecord*', 0, r'tfrecord-0.*: 0 records, expected 8 as TFDS says'),
     ('*tfrecord*', 100, 'record 0 at byte 0: file ends within this record'),
-    *((name, 0, f'{name}: damaged, it is no JSON') for name in FILES),
-    *((name, 99, f'{name}: damaged, it is no JSON') for name in FILES),
+    *((name, 0, f'{name}: damaged, it is not JSON') for name in FILES),
+    *((name, 99, f'{name}: damaged, it is not JSON') for name in FILES),
   ],
 )
 def test_half_a_dataset_is_refused(tmp_path, names, size, message):
@@ -560,7 +560,7 @@ def test_input_that_broke_is_told_but_the_dataset_is_used(tmp_path):
   manual = other_input(tmp_path / 'manual')
   build(tmp_path / 'data', manual_dir=manual)
   (manual / 'val.txt').write_text('{"no": "labels"}')
-  with pytest.warns(UserWarning, match=r'taken as it is.*JSON'):
+  with pytest.warns(UserWarning, match=r'used as it is.*JSON'):
     build(tmp_path / 'data', manual_dir=manual)
 
 

@@ -315,7 +315,7 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path, number, code):
     text=True,
   )
   assert run.returncode == code
-  assert 'interrupted; what is done stays in' in run.stderr
+  assert 'interrupted; finished work stays in' in run.stderr
   assert 'Traceback' not in run.stderr
   assert names_in(tmp_path) == ['.incomplete']
   again = subprocess.run(

@@ -29,7 +29,7 @@ class _Terminated(SystemExit):
 
 
 def exit_code(work: Callable[[], int]) -> int:
-  """Runs a command; tells what the user can mend without a traceback.
+  """Runs a command; prints what the user can fix in a line, not a traceback.
 
   Args:
     work: Does all of it and returns the exit code.
@@ -92,14 +92,14 @@ def must_not_exist() -> bool:
 
 @contextlib.contextmanager
 def sigterm_unwinds_tfds_build() -> Iterator[None]:
-  """Lets SIGTERM be cleaned up after, in `tfds build`."""
+  """Lets `tfds build` clean up after SIGTERM."""
   of_tfds = TFDS_CLI in sys.modules
   with _sigterm_unwinds() if of_tfds else contextlib.nullcontext():
     yield
 
 
 def _in_words(error: BaseException) -> str:
-  """Says what the user can mend; '' if it is nothing of that kind."""
+  """Says what the user can fix; '' if it is nothing of that kind."""
   if isinstance(error, OSError):
     where = f'{error.filename!r}: ' if error.filename else ''
     return f'{where}{error.strerror or error}'
@@ -161,7 +161,7 @@ def _plain_log() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _sigterm_unwinds() -> Iterator[None]:
-  """Lets SIGTERM raise, so that it is cleaned up after; main thread only."""
+  """Lets SIGTERM raise, so that `finally` runs; in the main thread only."""
   if threading.current_thread() is not threading.main_thread():
     yield
     return

@@ -1,4 +1,4 @@
-"""How bad input is told: every offender counted, the first ten named."""
+"""Messages about bad input: all offenders are counted, ten are named."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Offenders:
     return self._count
 
   def add(self, line: str) -> None:
-    """Takes one more: where it is, what it is."""
+    """Adds one more: where it is, what it is."""
     self._count += 1
     if self._count <= _MOST_NAMED:
       self._named.append(line)
@@ -58,9 +58,9 @@ def offenders(what: str, found: Iterable[str], advice: str = '') -> str:
 
 
 def quoted(text: str) -> str:
-  """Returns a name or a line of input, as `repr()` does, fit to be printed.
+  """Returns the `repr()` of a name or a line of input, to be printed.
 
-  What is longer than some 100 characters, escapes counted, loses its middle.
+  If it is longer than about 100 characters, its middle is left out.
   """
   kept = _MOST_SHOWN
   while True:

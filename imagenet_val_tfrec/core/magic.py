@@ -1,7 +1,7 @@
 """What a file is, by its first bytes, and what to do where it is the wrong one.
 
-The one table of magic numbers. Letters that a file name may begin with do not
-count alone: `BM` is a BMP image only with the zeros that its header has.
+The one table of magic numbers. A label file or a tar begins with a file name.
+So letters alone do not count: `BM` needs the zeros of a BMP header, too.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def read_text(path: str) -> str:
   try:
     return content.decode('utf-8')
   except UnicodeDecodeError as e:
-    raise errors.InputError(f'{path}: damaged, it is no text: {e}') from e
+    raise errors.InputError(f'{path}: damaged, it is not text: {e}') from e
 
 
 def read_json(path: str) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def read_json(path: str) -> dict[str, Any]:
   try:
     content = json.loads(text)
   except (ValueError, RecursionError) as e:
-    raise errors.InputError(f'{path}: damaged, it is no JSON: {e}') from e
+    raise errors.InputError(f'{path}: damaged, it is not JSON: {e}') from e
   if not isinstance(content, dict):
     raise errors.InputError(f'{path}: damaged, expected a JSON object')
   return content

@@ -158,17 +158,17 @@ def state_of(path: str) -> tuple[int, int]:
 
 
 def make_folder(path: str) -> None:
-  """Makes a folder and those above it, where they are not there."""
+  """Makes a folder, and those above it, if they do not exist."""
   epath.Path(path).mkdir(parents=True, exist_ok=True)
 
 
 def replace(path: str, target: str) -> None:
-  """Renames a file; one that is at `target` is replaced at that instant."""
+  """Renames a file; an existing `target` is replaced at that instant."""
   epath.Path(path).replace(target)
 
 
 def link(path: str, target: str) -> None:
-  """Gives a file a second name, or, where that cannot be, another name.
+  """Gives a file a second name; where links are impossible, renames it.
 
   Raises:
     FileExistsError: if there is a file of that name.
@@ -201,7 +201,7 @@ def remove(path: str) -> None:
 
 
 def exchange(path: str, other: str) -> bool:
-  """Lets two folders change places at one instant; False if it did not."""
+  """Swaps two folders at one instant; False if that is impossible."""
   libc = ctypes.CDLL(None)
   if is_remote(path) or not hasattr(libc, 'renameat2'):
     return False
@@ -211,9 +211,9 @@ def exchange(path: str, other: str) -> bool:
 
 
 def free_bytes(folder: str) -> int | None:
-  """Returns the room left on the disk of `folder`, or of what is above it.
+  """Returns the free space on the disk of `folder`, which need not exist yet.
 
-  None for remote paths, where nothing is known.
+  None for remote paths, where it is unknown.
   """
   if is_remote(folder):
     return None

@@ -1,4 +1,4 @@
-"""Threads: how many, and work that is shared out among them."""
+"""Threads: how many there are, and how they share work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def num_cpus() -> int:
 
 
 def check_workers(workers: int) -> None:
-  """Raises InputError if that is no number of threads to ask for."""
+  """Raises InputError if the number of threads is out of range."""
   if not 0 <= workers <= _MOST_WORKERS:
     raise errors.InputError(
       f'workers is {workers:,}, expected 0 to {_MOST_WORKERS:,}'

@@ -31,7 +31,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
       `manual_dir`; official images need none.
     num_images: Only the first that many lines of the label file (0: all).
     num_classes: Number of classes. If neither this nor `class_names` is given,
-      the largest label and one.
+      the largest label plus one.
     class_names: Names of the classes, in order.
     check_labels: Whether the labels of official images are compared with the
       true ones.
@@ -120,7 +120,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     return self._state(limit, examples.source.kind, *states)
 
   def find_state(self, manual_dir: str, limit: int) -> str:
-    """Returns what changes whenever the input may have, as hex digits.
+    """Returns hex digits that change whenever the input may have changed.
 
     Made of sizes and times of change: quicker than reading labels and tars.
 

@@ -25,7 +25,7 @@ def plan_shards(
     template: TFDS's `ShardedFileTemplate` of the split.
     file_format: TFDS's `FileFormat`.
     shard_config: TFDS's `ShardConfig`. It decides on the number of shards; as
-      TFDS 4.9 forgets `max_shard_size` in doing so, that is seen to here.
+      TFDS 4.9 forgets `max_shard_size` in doing so, it is applied here.
     checks: What is refused in an image.
 
   Returns:

@@ -1,4 +1,4 @@
-"""What a dataset was made from: kept in `info.metadata`, asked before reuse."""
+"""What a dataset was made from: kept in `info.metadata`, compared on reuse."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def check(
   Args:
     builder: Of the dataset.
     find_state: Returns what changes when today's input may have; quick.
-    find: Finds today's input; where there is none, the dataset is what it is.
+    find: Finds today's input; where there is none, nothing is compared.
     checks: What would be refused in images.
     limit: As in `describe`.
     is_named: Whether somebody said where the input is; then there is a warning
@@ -88,8 +88,8 @@ def check(
     _check_same_part(builder.info, limit)
     if is_named or isinstance(e, errors.InputError):
       warnings.warn(
-        f'{builder.data_dir} is taken as it is: what is there to build from '
-        f'cannot be used: {e}',
+        f'{builder.data_dir} is used as it is, as there is nothing to compare '
+        f'it with: {e}',
         stacklevel=3,
       )
     return
@@ -189,7 +189,7 @@ def _check_same_options(
 
 
 def _check_same_classes(builder: tfds.core.DatasetBuilder) -> None:
-  # TFDS lets other names pass, and tells of today's while the old stay there.
+  # TFDS accepts other names and shows them, while the old ones stay on disk.
   on_disk = tfds.features.FeaturesDict.from_config(builder.data_dir)['label']
   today = builder.info.features['label']
   if today.num_classes and _names(on_disk) != _names(today):
@@ -219,7 +219,7 @@ def _check_same_input(
   metadata = info.metadata or {}
   number = info.splits.total_num_examples
   if ADOPTED_FROM in metadata and number == len(examples):
-    # Records hold no names that could be compared, so their size has to do.
+    # Records hold no names, so only their size is compared.
     least = examples.image_bytes()
     size = sum(split.num_bytes for split in info.splits.values())
     if least < size <= least + number * record_lib.MAX_OVERHEAD:

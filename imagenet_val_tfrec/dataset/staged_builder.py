@@ -1,8 +1,8 @@
-"""A TFDS builder whose work stands in a work directory until it is done.
+"""A TFDS builder whose work is kept in a work directory until it is done.
 
 TFDS's own builder deletes a dataset before it builds another one, and takes
-whatever is there for the answer. What is changed here is what happens around
-the building; what is built is for the subclass to say.
+whatever is there for the answer. This class changes what happens around the
+build; its subclass says what is built.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class StagedBuilder(
   ) -> None:
     """Builds the dataset; see `tfds.core.DatasetBuilder`.
 
-    Until all is done, and checked, it stands in a work directory beside its
-    place, and so does a dataset that replaces another one.
+    Until it is complete and checked, it is kept in a work directory beside its
+    place. Only then does it replace an old dataset.
 
     Raises:
       errors.InputError: if the input cannot be used, another process is
@@ -195,7 +195,7 @@ class StagedBuilder(
     )
 
   def _log_download_bytes(self) -> None:
-    """Says nothing: TFDS would speak of downloads, of unknown size."""
+    """Logs nothing: TFDS would report a download of unknown size."""
 
   def _log_download_done(self) -> None:
-    """Says nothing: it is not done before it is published."""
+    """Logs nothing: the dataset is not published yet."""

@@ -1,4 +1,4 @@
-"""Finds the images and the labels in what people have in one folder."""
+"""Finds the images and the labels in a folder."""
 
 from __future__ import annotations
 

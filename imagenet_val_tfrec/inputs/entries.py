@@ -15,9 +15,9 @@ class Entry(NamedTuple):
   """One file of a source.
 
   Attributes:
-    path: Relative to the source. It ends in `/` if it is of no file but of what
-      may hold more: a folder that cannot be walked, or, as `/`, what follows
-      the end of a tar.
+    path: Relative to the source. It ends in `/` if it is not a file but may
+      hold more of them: a folder that cannot be walked, or, as `/`, what
+      follows the end of a tar.
     offset: Of its first byte, in the tar (0 in a folder).
     size: In bytes.
     mtime_ns: When it was changed last; in a tar, when the tar was.

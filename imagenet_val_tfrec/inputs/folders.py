@@ -19,8 +19,8 @@ _KEPT = 4  # Names for a message; one more than it shows.
 def walk(root: str) -> Iterator[entries.Entry]:
   """Yields every file, those of a folder before its subfolders'.
 
-  Within a folder they come as the disk has them: there may be millions, and
-  none of them is kept. Links are followed, and those that lead out of `root`
+  Within a folder they come as the disk lists them: there may be millions, too
+  many to keep and sort. Links are followed, and those that lead out of `root`
   give a warning: before the first folder behind one is walked, and at the end.
   A link to a folder that holds `root`, as one to `/` does, is not followed: it
   would lead through the whole disk.
@@ -110,7 +110,7 @@ class _Links:
     return True
 
   def warn_before_following(self) -> None:
-    """Warns if these are the first folders outside: there may be much."""
+    """Warns before the first folder outside is walked: that may take long."""
     if self._folders and not self._warned:
       self._warned = True
       self.warn()

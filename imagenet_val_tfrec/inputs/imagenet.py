@@ -1,4 +1,4 @@
-"""What is known of the ImageNet-2012 validation set: its true labels.
+"""What is known about the ImageNet-2012 validation set: its true labels.
 
 They ship with `tensorflow-datasets` (`datasets/imagenet2012`), in the order of
 the file names, and as WordNet ids, in sorted order; mapped to 0..999 they are
@@ -24,7 +24,7 @@ NUM_CLASSES = 1_000
 
 _OFFICIAL = re.compile(r'(?:.*/)?ILSVRC2012_val_([0-9]{8})\.JPEG')
 _SHOWN = 5
-_TELLING = 3  # Fewer wrong labels may be anything.
+_TELLING = 3  # Fewer wrong labels do not show a cause.
 _MOST_SHIFTED = 3  # Lines.
 
 
@@ -80,7 +80,7 @@ def check_labels(
 
   Args:
     labels: What is to be used; other names than the official ones pass.
-    unless: What to say to go without this check, for the message.
+    unless: How to switch this check off, for the message.
 
   Raises:
     WrongLabelsError: if one differs; says how many, shows the first few, and

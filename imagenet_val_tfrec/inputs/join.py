@@ -1,7 +1,7 @@
 """Labels × source → examples: every labelled image is found, by name.
 
-Nothing is joined by position, and nothing is left open: an image that is
-missing, or is there twice, is refused here, before a byte is written.
+Nothing is matched by position. An image that is missing, or is there twice, is
+refused here, before a byte is written.
 """
 
 from __future__ import annotations
@@ -87,10 +87,10 @@ class Examples:
     return sum(self.sizes)
 
   def fingerprint(self) -> str:
-    """Returns what tells this input from any other, as hex digits.
+    """Returns hex digits that differ from those of any other input.
 
-    It speaks of names, labels, sizes and their order, not of the place: a tar
-    and a folder of the same images have one fingerprint.
+    Names, labels, sizes and their order count, the place does not: a tar and a
+    folder of the same images have one fingerprint.
     """
     sha256 = hashlib.sha256()
     for start in range(0, len(self), _CHUNK):
@@ -113,8 +113,8 @@ def locate(
 
   A file is the image of the label that is its path, or the end of its path:
   `a.jpg` is found as `a.jpg` or as `val/n01440764/a.jpg`. If several labels
-  are, the longest one is meant; if several files are for one label, the one
-  below the fewest folders is. Absolute paths and `..` are never matched.
+  match, the longest one counts; if several files match one label, the one below
+  the fewest folders. Absolute paths and `..` are never matched.
 
   Args:
     labels: What to find.
@@ -183,7 +183,7 @@ class _LeftOut:
       self._names = [*self._names, entry.path][:_KEPT]
 
   def hint(self) -> str:
-    """Says what is there instead of what is missing."""
+    """Says which images are there, for when others are missing."""
     if self._names:
       hint = f'Its images without a label: {errors.some(self._names)}.'
     else:

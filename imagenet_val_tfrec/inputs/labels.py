@@ -96,7 +96,7 @@ class Labels:
     )
 
   def num_classes(self) -> int:
-    """Returns how many classes the labels speak of: the largest, and one."""
+    """Returns the number of classes: the largest label plus one."""
     return max(self.labels) + 1
 
   def check_range(self, num_classes: int) -> None:
@@ -112,7 +112,7 @@ class Labels:
       errors.offenders(
         f'labels are out of range 0..{num_classes - 1}',
         found,
-        'Mend the labels, or say the right num_classes.',
+        'Correct the labels, or say the right num_classes.',
       )
     )
 
@@ -128,7 +128,7 @@ def read_labels(path: str) -> Labels:
     The names and labels, in file order.
 
   Raises:
-    LabelError: if a line is not as expected, or a name stands twice.
+    LabelError: if a line is not as expected, or a name occurs twice.
     FileNotFoundError: if there is no such file.
   """
   with storage.open_file(path) as file:
@@ -212,7 +212,7 @@ def _parse(
 
 
 def _refuse_twice(labels: Labels) -> None:
-  """Raises LabelError if a name stands twice; warns if but for its case."""
+  """Raises LabelError if names are equal; warns if only their case differs."""
   # Files in strict order, as the official ones, need no list of all names.
   lowered = map(str.lower, labels.names)
   if all(a < b for a, b in itertools.pairwise(lowered)):
@@ -236,7 +236,7 @@ def _refuse_twice(labels: Labels) -> None:
       similar.add(f'{where}, {errors.quoted(other)} on line {line}')
     lines.setdefault(name, labels.lines[i])
   if same:
-    raise LabelError(same.message('names stand twice', 'Keep one of each.'))
+    raise LabelError(same.message('names occur twice', 'Keep one of each.'))
   if similar:
     warnings.warn(
       similar.message(
@@ -248,7 +248,7 @@ def _refuse_twice(labels: Labels) -> None:
 
 
 def _mistaken(text: bytes, blank: bool) -> str:
-  """Says what a file is that is no label file; '' if that is not known.
+  """Says what a file is instead of a label file; '' if that is not known.
 
   Args:
     text: A line that cannot be read, or its start if it is very long.
@@ -348,7 +348,7 @@ def _miscounted(parts: Sequence[str]) -> str:
   if _is_number(line):
     return (
       f"only a number: {found}. Bare ids, as in the ILSVRC devkit's ground "
-      'truth, have no names and are numbered otherwise; leave the label file '
+      'truth, have no names and are numbered differently; leave the label file '
       'out to use the true labels'
     )
   if ',' in line:

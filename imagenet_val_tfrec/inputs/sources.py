@@ -18,7 +18,7 @@ from imagenet_val_tfrec.core import errors, storage
 from imagenet_val_tfrec.inputs import entries, folders, tar_index
 
 _MORE = 1 << 20  # Bytes behind a tar's end that are looked at.
-# Troubles that are not the image's own, so that the next one would have them.
+# Errors that are not the image's fault: the next one would have them, too.
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 

@@ -1,8 +1,8 @@
 """Input pipelines for evaluation and training, at the speed of the decoder.
 
 Records go through a single parallel map, which does all that is done to one
-example (`preprocessing`), and then into batches. For training, that map runs on
-from epoch to epoch: were there one for each, it would run dry at the end.
+example (`preprocessing`), and then into batches. For training, one map serves
+all epochs: with one for each, processors would be idle at the end of an epoch.
 
 How many examples are worked on at once is fixed, from the number of
 processors, and autotuning is off: decoding keeps all of them busy anyway, and

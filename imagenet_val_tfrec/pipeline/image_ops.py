@@ -1,7 +1,7 @@
 """What TensorFlow does to one record: parse, decode, resize.
 
 JPEG decoding is three quarters of what a pipeline costs, so the rest is about
-decoding less, and touching pixels seldom. A window of a JPEG can be decoded
+decoding less, and touching pixels rarely. A window of a JPEG can be decoded
 without the whole; its outermost columns then differ, one pixel deep, as chroma
 is interpolated from fewer neighbours.
 """
@@ -155,8 +155,8 @@ def scale_and_translate(
 ) -> tf.Tensor:
   """Resizes with antialiasing: output y is at (y + 0.5 - translation) / scale.
 
-  What the op of that name computes with 'triangle', to the bit, in less than
-  half of its time. The op adds up columns in steps of three numbers, the
+  Gives what the op of that name gives with 'triangle', bit for bit, in less
+  than half of its time. The op adds up columns in steps of three numbers, the
   channels. Here, for one axis and then the other, the image is seen as a single
   row of very wide pixels, which leaves it long sums, and nothing to share out
   among threads (whose waking costs more than it gains).

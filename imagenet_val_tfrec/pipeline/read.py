@@ -1,4 +1,4 @@
-"""What was built, read back: serialised examples, in or out of order."""
+"""Reads back what was built: serialised examples, in order or shuffled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Source: TypeAlias = 'tfds.core.DatasetBuilder | str | os.PathLike[str]'
 WHOLE_SPLIT = 'validation'
 
 _DATASET = 'imagenet_val_tfrec'
-_INTERLEAVED = 8  # Shards that are read in turns, when order is of no account.
+_INTERLEAVED = 8  # Shards that are read in turns, if order does not matter.
 
 
 class RecordFiles(NamedTuple):
@@ -27,8 +27,8 @@ class RecordFiles(NamedTuple):
     paths: Of TFRecord files.
     skips: How many records are passed over at the start of each.
     takes: How many are read then; -1 for all.
-    total: How many that are, where it is known.
-    num_classes: Labels are below, where it is known.
+    total: How many records that is, if known.
+    num_classes: Labels must be below this, if known.
   """
 
   paths: list[str]

@@ -1,6 +1,6 @@
 """How many records there are in files: by their frames, without the payloads.
 
-What tells of files that were cut, before any of them is read. Takes some 5 µs a
+This finds files that were cut, before they are read. It takes about 5 µs a
 record on a local disk.
 """
 
@@ -114,9 +114,9 @@ def check_older(paths: Sequence[str], lengths: Sequence[int]) -> None:
 
 
 def unequal(lengths: Sequence[int | None]) -> Iterator[tuple[int, str]]:
-  """Yields which of the older files are not as one run of the script left them.
+  """Yields the older files that one run of the script cannot have written.
 
-  It put the same number of records in each file, and what was left in the last.
+  It put the same number of records in each file, and the rest in the last one.
 
   Args:
     lengths: How many records are in each file; None if that is not known.

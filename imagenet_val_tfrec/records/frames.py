@@ -1,4 +1,4 @@
-"""The frames of a TFRecord file: what stands around each record.
+"""The frames of a TFRecord file: the bytes around each record.
 
     uint64 length | uint32 crc(length) | payload | uint32 crc(payload)
 
@@ -158,7 +158,7 @@ def _next_frame(reader: storage.RandomReader, position: int) -> int:
 def _headers(chunk: bytes) -> list[int]:
   """Returns where a length below 4 GiB stands before its checksum.
 
-  At every place at once, as the bytes may be such that many look likely.
+  All places are checked at once, as hostile bytes may have many that fit.
   """
   import numpy as np
 

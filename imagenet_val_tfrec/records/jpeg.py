@@ -133,8 +133,8 @@ def read_shape(data: bytes, *, max_pixels: int = MAX_PIXELS) -> JpegShape:
     raise JpegError(
       "a CMYK JPEG without Adobe's marker (TensorFlow would decode it to black)"
     )
-  # The end stands at the end, or bytes follow it. Before it, coded data cannot
-  # hold it, so looking from behind finds it at once.
+  # The marker is at the end, or other bytes follow it. Coded data cannot
+  # contain it, so a search from the end finds it at once.
   if not data.endswith(_END) and data.rfind(_END, position) < 0:
     raise JpegError('a JPEG that is cut: its end-of-image marker is missing')
   return shape
@@ -148,14 +148,14 @@ def check_decodes(
   Args:
     image: The JPEG file's bytes.
     shape: Of the image, as `read_shape` gives it.
-    max_pixels: Of the images that are decoded. One with several scans, as
-      progressive ones have, is held whole as coefficients, and may take
-      memory as that many pixels do.
+    max_pixels: Most pixels of an image that is decoded. Images with several
+      scans (progressive ones) are kept in memory as coefficients. These may
+      take as much memory as this many pixels.
 
   Raises:
     JpegError: if it is damaged inside, decodes to another size, or would
-      take too much memory. (Of the few with colour sampled in an unusual way,
-      damage that libjpeg only warns of passes, as TensorFlow lets it.)
+      take too much memory. (In the few images with unusual colour sampling,
+      damage that libjpeg only warns of is not found.)
   """
   if shape.height * shape.width > max_pixels:
     raise JpegError(

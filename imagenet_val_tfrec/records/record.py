@@ -22,7 +22,7 @@ from imagenet_val_tfrec.core import storage
 from imagenet_val_tfrec.records import frames, jpeg
 
 # What a record adds to its image: frame, field names, tags, shape and label.
-# At most, that is, for labels up to MAX_LABEL and images below 2**28 bytes.
+# This is the most, for labels up to MAX_LABEL and images below 2**28 bytes.
 MAX_OVERHEAD = 128
 
 MAX_LABEL = 2**31 - 1  # `legacy.parser` returns int32.
@@ -40,7 +40,7 @@ _IMAGE_ENTRY = re.compile(
 )
 # Protobuf takes up to twelve times as much memory for a hostile record.
 _MOST_PARSED = 16 << 20
-_HEAD = 1024  # Bytes in which all is that is not the image.
+_HEAD = 1024  # Most bytes of a record without its image.
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ def parse(payload: bytes) -> Record:
   others, image = _without_image(payload)
   if image is None and len(payload) > _MOST_PARSED:
     raise frames.RecordError(
-      f'a record of {len(payload):,} bytes, and not most of them are an image'
+      f'a record of {len(payload):,} bytes that is not mostly an image'
     )
   if image is None:
     features = _parse(payload, 'Example').features.feature
@@ -125,7 +125,7 @@ def parse(payload: bytes) -> Record:
       'width, chans and image'
     )
   if image is not None and 'image' in features:
-    raise frames.RecordError("field 'image' stands twice, expected one")
+    raise frames.RecordError("field 'image' occurs twice, expected one")
   if image is None:
     image = _only('image', features['image'], 'bytes_list')
   integers = {
@@ -162,7 +162,7 @@ def label_problem(label: int, num_classes: int | None = None) -> str:
 
   Args:
     label: A class.
-    num_classes: The label is below; None if that is not known.
+    num_classes: The label must be below this; None if that is not known.
   """
   most = MAX_LABEL if num_classes is None else num_classes - 1
   if 0 <= label <= most:
@@ -173,13 +173,13 @@ def label_problem(label: int, num_classes: int | None = None) -> str:
 def check(
   record: Record, checks: jpeg.Checks, num_classes: int | None = None
 ) -> None:
-  """Checks that a record says what its image is.
+  """Checks that a record describes its image.
 
   Args:
     record: Any record.
     checks: What is refused in its image. The image may promise any number of
       pixels, but too many are not decoded.
-    num_classes: The label is below; None if that is not known.
+    num_classes: The label must be below this; None if that is not known.
 
   Raises:
     jpeg.JpegError: if the image is no usable JPEG.
@@ -188,7 +188,7 @@ def check(
   """
   if problem := label_problem(record.label, num_classes):
     raise frames.RecordError(problem)
-  # How large an image may be was for those to say who wrote the record.
+  # The writer of the record decided how large an image may be.
   shape = jpeg.read_shape(record.image, max_pixels=sys.maxsize)
   stored = jpeg.JpegShape(record.height, record.width, record.chans)
   if stored != shape:

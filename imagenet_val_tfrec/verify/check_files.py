@@ -80,10 +80,10 @@ def check_labels(
     )
   lengths = [n for n in _lengths(split, contents)[:-1] if n is not None]
   if len(lengths) < len(contents) - 1:
-    return  # No file can be read that says where the last one begins.
+    return  # So nobody knows where the last file begins.
   starts = itertools.accumulate(lengths, initial=0)
   for path, content, start in zip(split.paths, contents, starts, strict=True):
-    # Behind a damage nobody knows which record is which.
+    # After damage nobody knows which record is which.
     sure = min(content.damages, default=len(content.labels))
     expected = labels.labels[start : start + sure]
     wrong = [
@@ -107,7 +107,7 @@ def check_labels(
       yield check_records.Finding(
         path,
         f'{len(wrong):,} of {sure:,} labels are not those of {labels.path}; is '
-        'this file in the place of another one?',
+        'this file swapped with another one?',
       )
 
 

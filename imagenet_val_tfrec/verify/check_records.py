@@ -1,4 +1,4 @@
-"""Checks the records of a file, some at a time, so that any thread can.
+"""Checks the records of a file in batches, each on any thread.
 
 One thread walks the frames, which is quick, and others read the payloads; so
 all of them have work, however few files there are.
@@ -94,7 +94,7 @@ class Contents:
   readable: bool = True
 
   def add(self, more: Contents) -> None:
-    """Takes in what was found in the records behind."""
+    """Adds what was found in the records that follow."""
     self.findings += more.findings
     self.labels += more.labels
     self.offsets += more.offsets
@@ -133,7 +133,7 @@ def check(
   Args:
     batch: Where they are.
     checks: What is refused in their images.
-    num_classes: Labels are below; None if that is not known.
+    num_classes: Labels must be below this; None if that is not known.
   """
   contents = Contents()
   if batch.items:

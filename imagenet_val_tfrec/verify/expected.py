@@ -53,7 +53,7 @@ class Expected:
   Attributes:
     folder: Of the files.
     splits: What it holds; older files are one split.
-    num_classes: Labels are below; None if that is not known.
+    num_classes: Labels must be below this; None if that is not known.
     problems: What is wrong with other files than those of the splits.
   """
 
@@ -117,7 +117,7 @@ def _of_dataset(folder: str) -> Expected:
     num_classes=num_classes,
     problems=[
       *(
-        f'{errors.quoted(name)} is no file of this dataset'
+        f'{errors.quoted(name)} is not a file of this dataset'
         for name in storage.names_in(folder)
         if '.tfrecord' in name and os.path.join(folder, name) not in expected
       ),
@@ -141,7 +141,7 @@ def _metadata_problems(
     try:
       small_files.read_json(os.path.join(folder, _METADATA))
     except errors.InputError:
-      yield f'{_METADATA!r} is damaged, it is no JSON'
+      yield f'{_METADATA!r} is damaged, it is not JSON'
 
 
 def _split(

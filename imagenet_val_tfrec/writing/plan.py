@@ -34,7 +34,7 @@ class Shard:
   checks: jpeg.Checks
 
   def digest(self) -> str:
-    """Returns what tells this shard from any other, as hex digits."""
+    """Returns hex digits that differ from those of any other shard."""
     examples = self.examples
     what = self.filename, self.file_format, examples.source, self.checks
     sha256 = hashlib.sha256(repr((*what, examples.fingerprint())).encode())
@@ -87,7 +87,7 @@ class Plan:
       )
 
   def total_bytes(self) -> int:
-    """Returns the room that all shards take, at most."""
+    """Returns how many bytes all shards take, at most."""
     overhead = record_lib.MAX_OVERHEAD * len(self.examples)
     return self.examples.image_bytes() + overhead
 

@@ -24,8 +24,8 @@ def in_the_way(tfrec_dir: str, tfrec_base: str, overwrite: bool) -> list[str]:
   """Returns the names of the files to replace, in numeric order.
 
   Raises:
-    errors.InputError: if TFRecord files, of any name, are there unasked; or if
-      one to replace is no file.
+    errors.InputError: if TFRecord files, of any name, are there, and none is to
+      be overwritten; or if one to replace is not a file.
   """
   names = storage.names_in(tfrec_dir)
   found = [name for name in names if name.endswith(raw_files.SUFFIX)]
@@ -50,8 +50,8 @@ def publish(
 ) -> None:
   """Moves finished files to the target, and takes old ones away.
 
-  Without number 0 no reader takes a folder for complete; so it is the first to
-  go and the last to come.
+  No reader accepts a folder without number 0. So that file is the first one to
+  be removed and the last one to be added.
 
   Args:
     work_dir: Its target is the folder of the files.
@@ -80,7 +80,7 @@ def publish(
 
 
 def put_back(work_dir: staging.WorkDir) -> None:
-  """Undoes a `publish` that did not come to its end."""
+  """Undoes a `publish` that was not finished."""
   marker = os.path.join(work_dir.path, _NEW)
   if not storage.exists(marker):
     return

@@ -1,7 +1,7 @@
 """Where the work is done. A runner never changes a byte.
 
-A runner gets a function and a plan's shards, calls the one with each of the
-others, and returns when all are done, or raises what was raised first.
+A runner calls a function with each shard of a plan. It returns when all are
+done, or raises what was raised first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class WriteShard(Protocol):
     """Writes the shard; `progress` may raise, which ends the attempt."""
 
   def is_done(self, shard: plan_lib.Shard) -> bool:
-    """Whether the shard is written, by whomever."""
+    """Whether the shard is written, no matter by whom."""
 
 
 class Runner(Protocol):
@@ -137,7 +137,7 @@ def run_beam(
 
   Only shards cross the engine, which are small, and nothing comes back: what
   was done is seen where it was to be written. An attempt that is repeated, or
-  runs twice, does no harm, as `write` sees to that.
+  runs twice, does no harm: `write` allows for that.
 
   Args:
     write: Called with each shard, in a worker that can import this package.

@@ -141,7 +141,7 @@ def write_shard(
 ) -> None:
   """Writes a shard and its note; what is there already is kept.
 
-  Any number of attempts, at the same time too, end in one right shard.
+  Any number of attempts, even at the same time, gives one correct shard.
 
   Args:
     shard: What to write.
@@ -177,7 +177,7 @@ def read_records(shard: plan_lib.Shard) -> Iterator[record_lib.Record]:
   """Yields what would be written, in order, without writing it.
 
   Raises:
-    ImageError: behind the last record, if images could not be used.
+    ImageError: after the last record, if images could not be used.
   """
   problems = []
   for record, problem in _read_checked(shard):
@@ -190,7 +190,7 @@ def read_records(shard: plan_lib.Shard) -> Iterator[record_lib.Record]:
 
 
 def is_written(shard: plan_lib.Shard, folder: str) -> bool:
-  """Whether this very shard stands in the folder, whole."""
+  """Whether exactly this shard is in the folder, complete."""
   path = os.path.join(folder, shard.filename)
   note = _read_note(path)
   return bool(
@@ -281,7 +281,7 @@ def _image_error(
     errors.offenders(
       f'images cannot be used in {source.path}',
       problems,
-      'Mend or remove them, and their lines in the label file.',
+      'Fix or remove them, and their lines in the label file.',
     )
   )
 

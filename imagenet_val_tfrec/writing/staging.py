@@ -1,4 +1,4 @@
-"""The work directory: where half-done work lives until it is the real thing.
+"""The work directory: unfinished work is kept there until it is published.
 
 It is a folder beside its target, named so that no reader takes it for data. One
 process at a time owns it. What a dead one left is taken over: the shards of the
@@ -49,7 +49,7 @@ class WorkDir:
 
   @property
   def old(self) -> str:
-    """Where that waits which is about to be replaced."""
+    """Where the old target is kept while it is replaced."""
     return os.path.join(self.path, _OLD)
 
   def publish(self, folder: str) -> None:
@@ -111,13 +111,13 @@ def open_work_dir(
       yield work_dir
     except (KeyboardInterrupt, SystemExit):
       logging.warning(
-        'interrupted; what is done stays in %s, for the same command to go on '
-        'with',
+        'interrupted; finished work stays in %s; run the same command to '
+        'continue',
         path,
       )
       raise
     except BaseException:
-      # A worker that is still at it may get in the way; the error counts.
+      # A worker that still runs may get in the way; the first error counts.
       if not storage.exists(work_dir.old):
         with contextlib.suppress(OSError):
           _remove(path)
@@ -141,7 +141,7 @@ def clear(path: str, target: str) -> None:
 
 
 def _take_over(work_dir: WorkDir, put_back: Callable[[WorkDir], None]) -> None:
-  """Lets go on what a dead process left; removes what is stale."""
+  """Keeps what a dead process left and can be used; removes the rest."""
   put_back(work_dir)
   for name in storage.names_in(work_dir.path):
     if name not in (_OWNER, _SHARDS):
@@ -150,7 +150,7 @@ def _take_over(work_dir: WorkDir, put_back: Callable[[WorkDir], None]) -> None:
 
 
 def _sweep(path: str) -> None:
-  """Removes what was set aside to be removed, and was not."""
+  """Removes what an earlier process renamed to remove it, and did not."""
   above, work_dir_name = os.path.split(path)
   for name in storage.names_in(above):
     if name.startswith(f'{work_dir_name}.') and name.endswith(_GONE):
@@ -163,7 +163,7 @@ def _ownership(path: str) -> Iterator[None]:
   owner = os.path.join(path, _OWNER)
   storage.make_folder(os.path.join(path, _SHARDS))
   if storage.is_remote(path):
-    # No locks there: the owner's word has to do.
+    # There are no locks, so the owner's note must do.
     if storage.exists(owner) and not _is_own_and_dead(owner):
       raise _busy(path, owner)
     small_files.write_text(owner, _this_process())

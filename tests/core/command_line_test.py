@@ -74,12 +74,12 @@ main.launch_cli()
       1,
       "error: '/data/x': No space left on device",
     ),
-    ('os.kill(os.getpid(), 15)', '', 143, 'interrupted; what is done stays in'),
+    ('os.kill(os.getpid(), 15)', '', 143, 'interrupted; finished work stays'),
     (
       'os.kill(os.getpid(), 2)',
       '',
       -signal.SIGINT,
-      'interrupted; what is done stays in',
+      'interrupted; finished work stays',
     ),
   ],
 )

@@ -73,7 +73,7 @@ def reverse_classes(data_dir, manual_dir):
       lambda data_dir, _: (
         version_folder(data_dir) / 'metadata.json'
       ).write_text('{'),
-      'damaged, it is no JSON',
+      'damaged, it is not JSON',
     ),
   ],
 )

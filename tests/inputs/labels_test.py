@@ -299,7 +299,7 @@ def test_every_name_that_stands_again_is_found():
     with pytest.raises(labels_lib.LabelError) as e:
       parse('\n'.join(f'{name} 1' for name in names).encode())
     lines = str(e.value).splitlines()
-    assert lines[0] == f'{len(expected)} names stand twice:'
+    assert lines[0] == f'{len(expected)} names occur twice:'
     assert lines[1 : 1 + min(10, len(expected))] == expected[:10]
 
 

@@ -235,7 +235,7 @@ def test_large_records_are_parsed_only_where_they_are_images():
     'label',
     tf.train.Feature(int64_list=tf.train.Int64List(value=bytes(17 << 20))),
   )
-  with pytest.raises(frames.RecordError, match='not most of them are an image'):
+  with pytest.raises(frames.RecordError, match='not mostly an image'):
     record_lib.parse(hostile)
 
 

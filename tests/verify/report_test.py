@@ -292,7 +292,7 @@ def test_class_names_and_metadata(dataset):
   (dataset / 'metadata.json').write_text('{"adopted')
   assert told(dataset) == [
     f"{dataset}: 'label.labels.txt' has 500 names, expected 1,000",
-    f"{dataset}: 'metadata.json' is damaged, it is no JSON",
+    f"{dataset}: 'metadata.json' is damaged, it is not JSON",
   ]
   names.unlink()
   assert told(dataset)[0] == (
@@ -339,7 +339,7 @@ def test_one_old_file_alone(raw):
 def test_files_that_should_not_be_there(raw, dataset):
   shutil.copy(dataset / SHARD.format(0), dataset / f'{SHARD.format(9)}')
   assert told(dataset) == [
-    f'{dataset}: {SHARD.format(9)!r} is no file of this dataset'
+    f'{dataset}: {SHARD.format(9)!r} is not a file of this dataset'
   ]
   shutil.copy(raw / 'data_0.tfrecord', raw / 'other_0.tfrecord')
   with pytest.raises(errors.InputError, match='files of 2 data sets'):
@@ -405,7 +405,7 @@ def test_a_file_with_many_wrong_labels_is_told_once(tmp_path):
   assert one[0].startswith('data_0.tfrecord: record 5 at byte ')
   assert last == (
     f'data_0.tfrecord: 15 of 20 labels are not those of {tmp_path}/other.txt; '
-    'is this file in the place of another one?'
+    'is this file swapped with another one?'
   )
   assert [line.split(':')[0] for line in found[11:]] == ['data_1.tfrecord'] * 4
 
