@@ -7,19 +7,19 @@ names that TFDS gives to files, and the metadata.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
 from imagenet_val_tfrec import imagenet_val_tfrec_dataset_builder
-from imagenet_val_tfrec.core import errors, small_files, storage
-from imagenet_val_tfrec.dataset import provenance
+from imagenet_val_tfrec.core import errors, storage, workers
+from imagenet_val_tfrec.dataset import provenance, staged_builder
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
-from imagenet_val_tfrec.records import counting, frames, jpeg, raw_files
+from imagenet_val_tfrec.records import counting, frames, jpeg, raw_files, sums
 from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import staging
 
@@ -65,7 +65,8 @@ def adopt(
   Nothing is copied: the files get second names (hard links, or symbolic links
   where those cannot be made, as to another disk). Records are counted by their
   frames; the first and the last one of each file are checked. To check all is
-  what `imagenet_val_tfrec verify` does.
+  what `imagenet_val_tfrec verify` does. The dataset's `SHA256SUMS` says of the
+  files what that of `tfrec_dir` does; those that it does not name are read.
 
   Args:
     tfrec_dir: Holds `NAME_0.tfrecord` and so on.
@@ -110,7 +111,7 @@ def adopt(
     staging.check_absent(target, overwrite, _IN_THE_WAY)
     adopted = _builder(work_dir.path, config)
     _fill(adopted, files, split, adopted_from=tfrec_dir)
-    _name_default_config(builder, data_dir)
+    staged_builder.name_default_config(builder, target)
     work_dir.publish(os.fspath(adopted.data_dir))
   return target
 
@@ -205,6 +206,9 @@ def _fill(
   shards = template.sharded_filepaths(num_shards=len(files))
   for file, shard in zip(files, shards, strict=True):
     _give_name(file.path, os.fspath(shard))
+  names = [os.path.basename(shard) for shard in shards]
+  digests = zip(names, _digests(files), strict=True)
+  sums.write(os.fspath(folder), dict(digests))
   info = tfds.core.SplitInfo(
     name=split,
     shard_lengths=[file.length for file in files],
@@ -218,6 +222,19 @@ def _fill(
   builder.info.write_to_directory(folder)
 
 
+def _digests(files: Sequence[_File]) -> Iterator[str]:
+  """Syncs the files; yields the SHA-256 of each."""
+  known = sums.read(os.path.dirname(files[0].path)) or {}
+
+  def digest(file: _File) -> str:
+    storage.sync(file.path)
+    return known.get(os.path.basename(file.path)) or sums.of_file(file.path)
+
+  yield from workers.in_order(
+    digest, files, workers.num_cpus(), threading.Event()
+  )
+
+
 def _give_name(path: str, name: str) -> None:
   """Gives a file a second name."""
   path = os.path.realpath(path)
@@ -227,15 +244,3 @@ def _give_name(path: str, name: str) -> None:
     if e.errno not in _NO_HARD_LINK:
       raise
     os.symlink(path, name)
-
-
-def _name_default_config(
-  builder: tfds.core.DatasetBuilder, data_dir: str
-) -> None:
-  """Writes down, as TFDS does, which config is the default."""
-  folder = os.path.join(data_dir, builder.name, '.config')
-  storage.make_folder(folder)
-  default = {'default_config_name': builder.default_builder_config.name}
-  small_files.write_text(
-    os.path.join(folder, 'metadata.json'), json.dumps(default)
-  )

@@ -15,6 +15,7 @@ from imagenet_val_tfrec.core import progress, storage
 from imagenet_val_tfrec.dataset import layout, provenance, staged_builder
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.inputs import discovery, imagenet, join
+from imagenet_val_tfrec.records import sums
 from imagenet_val_tfrec.writing import plan as plan_lib
 from imagenet_val_tfrec.writing import runners, shards
 
@@ -139,6 +140,7 @@ class Builder(staged_builder.StagedBuilder):
         os.path.join(self._building.work_dir.shards, filename),
         os.path.join(self.data_dir, filename),
       )
+    sums.write(self.data_dir, summary.sums)
     self.info.metadata.clear()
     self.info.metadata.update(
       provenance.describe(examples, summary, self.builder_config, limit)

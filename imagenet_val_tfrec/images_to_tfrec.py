@@ -114,7 +114,7 @@ def make_tfrec(
     with progress.progress_bar(
       tqdm.tqdm, images=len(examples), description='Writing'
     ) as report:
-      shards.write_plan(
+      summary = shards.write_plan(
         plan,
         work_dir.shards,
         run=runners.from_flags(workers, beam_pipeline_options),
@@ -122,7 +122,7 @@ def make_tfrec(
       )
     # Again: it took a while.
     old = publishing.in_the_way(tfrec_dir, tfrec_base, overwrite)
-    publishing.publish(work_dir, old, plan.filenames)
+    publishing.publish(work_dir, old, summary.sums)
   paths = [os.path.join(tfrec_dir, name) for name in plan.filenames]
   size = sum(map(storage.size_of, paths))
   print(

@@ -1,8 +1,13 @@
-"""What all tests share: no progress bars, and property tests that repeat."""
+"""What all tests share: no bars, no syncing, property tests that repeat."""
+
+import os
 
 import hypothesis
 import pytest
 import tensorflow_datasets as tfds
+
+# Nobody pulls the plug; but see `power_loss_test`.
+os.environ['IMAGENET_VAL_TFREC_NO_SYNC'] = '1'
 
 hypothesis.settings.register_profile(
   'repeatable',

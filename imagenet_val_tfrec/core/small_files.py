@@ -14,9 +14,10 @@ _MOST_BYTES = 16 << 20
 
 
 def write_text(path: str, text: str) -> None:
-  """Writes a file whole: under another name first, then renamed."""
+  """Writes a file whole: under another name first, synced, then renamed."""
   part = f'{path}.{uuid.uuid4().hex}.part'
   epath.Path(part).write_text(text)
+  storage.sync(part)
   storage.replace(part, path)
 
 

@@ -1,12 +1,16 @@
 """Files on this machine by system calls, and any other path through `epath`.
 
 A path is a string; one with `://` in it (`gs://bucket/…`) is remote.
+
+What `sync` has returned for stays, though the machine may lose its power; the
+rest may be lost, or be half there, until the system gets round to it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import stat
@@ -17,6 +21,9 @@ from typing import IO, Protocol
 from etils import epath
 
 from imagenet_val_tfrec.core import errors
+
+# For scratch data: 1 leaves all syncing to the system.
+NO_SYNC = 'IMAGENET_VAL_TFREC_NO_SYNC'
 
 
 def is_remote(path: str) -> bool:
@@ -147,19 +154,49 @@ def names_in(folder: str) -> list[str]:
 
 def size_of(path: str) -> int:
   """Returns the size of a file in bytes."""
-  size: int = epath.Path(path).stat().length
-  return size
+  return state_of(path)[0]
 
 
 def state_of(path: str) -> tuple[int, int]:
   """Returns a file's size in bytes, and when it was changed last, in ns."""
+  if not is_remote(path):
+    status = os.stat(path)
+    return status.st_size, mtime_ns(status)
   status = epath.Path(path).stat()
   return status.length, int(status.mtime * 1e9)
 
 
+def sync(path: str) -> None:
+  """Waits until a file's bytes, or a folder's names, are on the disk.
+
+  Not for remote paths, which are there once they are written.
+  """
+  if is_remote(path) or os.environ.get(NO_SYNC) == '1':
+    return
+  descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+  try:
+    os.fsync(descriptor)
+  except OSError as e:
+    if e.errno != errno.EINVAL:  # Folders, on some disks of a network.
+      e.filename = path  # A descriptor has no name.
+      raise
+  finally:
+    os.close(descriptor)
+
+
 def make_folder(path: str) -> None:
-  """Makes a folder, and those above it, if they do not exist."""
-  epath.Path(path).mkdir(parents=True, exist_ok=True)
+  """Makes a folder, and those above it, if they do not exist; syncs them."""
+  if is_remote(path):
+    epath.Path(path).mkdir(parents=True, exist_ok=True)
+  elif not os.path.isdir(path):
+    above = os.path.dirname(os.path.abspath(path))
+    make_folder(above)
+    try:
+      os.mkdir(path)
+    except FileExistsError:
+      if not os.path.isdir(path):
+        raise
+    sync(above)
 
 
 def replace(path: str, target: str) -> None:

@@ -9,21 +9,30 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import json
 import os
 from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
 from absl import logging
 
-from imagenet_val_tfrec.core import command_line, errors, storage
+from imagenet_val_tfrec.core import (
+  command_line,
+  errors,
+  small_files,
+  storage,
+)
 from imagenet_val_tfrec.dataset import provenance
 from imagenet_val_tfrec.inputs import join
+from imagenet_val_tfrec.records import sums
 from imagenet_val_tfrec.writing import staging
 
 _JUST_BUILT = (
   'It was just built by another process, or put back as an interrupted '
   '--overwrite was about to replace it; run this again'
 )
+# What TFDS writes anew in the mode UPDATE_DATASET_INFO.
+_UPDATED = ('dataset_info.json', 'metadata.json')
 
 
 class _Building(NamedTuple):
@@ -99,7 +108,12 @@ class StagedBuilder(
     config = download_config or tfds.download.DownloadConfig()
     mode = config.download_mode
     if mode == tfds.download.GenerateMode.UPDATE_DATASET_INFO:
+      known = sums.read(self.data_dir)
       super().download_and_prepare(download_config=config, **kwargs)
+      if known is not None:
+        for name in _UPDATED:
+          known.pop(name, None)
+        staging.seal(self.data_dir, known)
       return
     target = self.data_dir
     if command_line.must_not_exist():
@@ -152,17 +166,26 @@ class StagedBuilder(
       staging.check_absent(
         target, config.download_mode.overwrite_dataset, _JUST_BUILT
       )
-      built = os.path.join(work_dir.path, 'dataset')
       building = _Building(work_dir, manual_dir)
+      # TFDS names the default config two folders above, and does not sync it.
+      built = os.path.join(work_dir.path, 'dataset', 'config', 'version')
+      old_splits = self.info.splits
+      # Else TFDS asks for the room of the old dataset, not of the new one.
+      self.info.set_splits(tfds.core.SplitDict([]))
       with (
         tfds.core.utils.temporary_assignment(self, '_building', building),
         tfds.core.utils.temporary_assignment(self, '_data_dir', built),
       ):
-        super().download_and_prepare(
-          download_dir=download_dir,
-          download_config=config.replace(try_download_gcs=False),
-          **kwargs,
-        )
+        try:
+          super().download_and_prepare(
+            download_dir=download_dir,
+            download_config=config.replace(try_download_gcs=False),
+            **kwargs,
+          )
+        except BaseException:
+          self.info.set_splits(old_splits)
+          raise
+      name_default_config(self, target)
       work_dir.publish(built)
     self._closed = None
     self.info.update_data_dir(target)
@@ -199,3 +222,19 @@ class StagedBuilder(
 
   def _log_download_done(self) -> None:
     """Logs nothing: the dataset is not published yet."""
+
+
+def name_default_config(builder: tfds.core.DatasetBuilder, target: str) -> None:
+  """Writes down, as TFDS does, which config is the default.
+
+  Args:
+    builder: Knows it.
+    target: The version folder of a dataset.
+  """
+  folder = os.path.join(os.path.dirname(os.path.dirname(target)), '.config')
+  storage.make_folder(folder)
+  default = {'default_config_name': builder.default_builder_config.name}
+  small_files.write_text(
+    os.path.join(folder, 'metadata.json'), json.dumps(default)
+  )
+  storage.sync(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -10,6 +11,7 @@ from typing import Protocol
 from etils import epath
 
 from imagenet_val_tfrec.core import storage
+from imagenet_val_tfrec.records import sums
 
 # TFDS's other formats were seen to lose examples, or cannot be written here.
 FILE_FORMATS = ('tfrecord', 'array_record')
@@ -27,6 +29,9 @@ class Output(Protocol):
   def close(self) -> None:
     """Ends the file."""
 
+  def sha256(self) -> str:
+    """Returns the SHA-256 of the file, once it is closed, as hex digits."""
+
 
 class _TfRecordOutput:
   """Writes framed records; each byte goes to the system once.
@@ -38,6 +43,7 @@ class _TfRecordOutput:
   def __init__(self, path: str):
     self._parts: list[bytes] = []
     self._waiting = 0
+    self._sha256 = hashlib.sha256()
     if storage.is_remote(path):
       self._fd, self._file = -1, epath.Path(path).open('wb')
     else:
@@ -59,9 +65,14 @@ class _TfRecordOutput:
       else:
         os.close(self._fd)
 
+  def sha256(self) -> str:
+    return self._sha256.hexdigest()
+
   def _flush(self) -> None:
     parts, waiting = self._parts, self._waiting
     self._parts, self._waiting = [], 0
+    for part in parts:
+      self._sha256.update(part)
     if self._file is not None:
       self._file.write(b''.join(parts))
     elif parts and (done := os.writev(self._fd, parts)) < waiting:
@@ -76,6 +87,7 @@ class _ArrayRecordOutput:
   def __init__(self, path: str):
     from array_record.python import array_record_module
 
+    self._path = path
     self._writer = array_record_module.ArrayRecordWriter(path, 'group_size:1')
 
   def write(self, parts: Sequence[bytes]) -> None:
@@ -83,6 +95,9 @@ class _ArrayRecordOutput:
 
   def close(self) -> None:
     self._writer.close()
+
+  def sha256(self) -> str:
+    return sums.of_file(self._path)
 
 
 @contextlib.contextmanager

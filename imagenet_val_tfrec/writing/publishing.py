@@ -1,8 +1,8 @@
 """Puts finished older-format files in the place of old ones: all, or none.
 
 Old files wait in the work directory until all new ones are there. Whatever
-happens before, they are put back; and if the process is killed, by the next one
-that opens the work directory.
+happens before, they are put back; and if the process is killed, or the machine
+stops, by the next one that opens the work directory.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from imagenet_val_tfrec.core import errors, small_files, storage
-from imagenet_val_tfrec.records import raw_files
+from imagenet_val_tfrec.records import raw_files, sums
 from imagenet_val_tfrec.writing import staging
 
 # In the work directory, from the first change in the target on: the new names.
@@ -23,9 +23,12 @@ _NEW = 'publishing.json'
 def in_the_way(tfrec_dir: str, tfrec_base: str, overwrite: bool) -> list[str]:
   """Returns the names of the files to replace, in numeric order.
 
+  The last one is `SHA256SUMS`, if it is there.
+
   Raises:
     errors.InputError: if TFRecord files, of any name, are there, and none is to
-      be overwritten; or if one to replace is not a file.
+      be overwritten; or if one to replace is not a file, or is a `SHA256SUMS`
+      that cannot be read.
   """
   names = storage.names_in(tfrec_dir)
   found = [name for name in names if name.endswith(raw_files.SUFFIX)]
@@ -42,38 +45,52 @@ def in_the_way(tfrec_dir: str, tfrec_base: str, overwrite: bool) -> list[str]:
         f'{os.path.join(tfrec_dir, name)}: a folder, expected a file to '
         'replace. Move it elsewhere'
       )
-  return old
+  return old if sums.read(tfrec_dir) is None else [*old, sums.FILENAME]
 
 
 def publish(
-  work_dir: staging.WorkDir, old: Sequence[str], new: Sequence[str]
+  work_dir: staging.WorkDir, old: Sequence[str], digests: Mapping[str, str]
 ) -> None:
   """Moves finished files to the target, and takes old ones away.
 
   No reader accepts a folder without number 0. So that file is the first one to
-  be removed and the last one to be added.
+  be removed and the last one to be added. `SHA256SUMS` is replaced with them;
+  its lines about other files in the folder are kept. When this returns, a loss
+  of power does no harm any more.
 
   Args:
     work_dir: Its target is the folder of the files.
-    old: Names of the files to take away, in numeric order.
-    new: Names of the files to put there, in numeric order.
+    old: Names of the files to take away, as `in_the_way` says.
+    digests: The SHA-256 of the files to put there, by their names, in numeric
+      order.
 
   Raises:
     OSError: if it cannot be done; then all is as it was.
   """
+  target = work_dir.target
+  others = {*storage.names_in(target)} - {*old}
+  kept = (sums.read(target) or {}).items()
+  sums.write(
+    work_dir.shards, {n: d for n, d in kept if n in others} | {**digests}
+  )
+  new = [*digests, sums.FILENAME]
+  storage.sync(work_dir.shards)
   small_files.write_text(
-    os.path.join(work_dir.path, _NEW), json.dumps({'files': list(new)})
+    os.path.join(work_dir.path, _NEW), json.dumps({'files': new})
   )
   try:
-    storage.make_folder(work_dir.old)
+    storage.make_folder(work_dir.old)  # It syncs the folder of both.
     for name in old:
       storage.replace(
-        os.path.join(work_dir.target, name), os.path.join(work_dir.old, name)
+        os.path.join(target, name), os.path.join(work_dir.old, name)
       )
+    storage.sync(work_dir.old)
+    storage.sync(target)
     for name in reversed(new):
       storage.link(
-        os.path.join(work_dir.shards, name), os.path.join(work_dir.target, name)
+        os.path.join(work_dir.shards, name), os.path.join(target, name)
       )
+    storage.sync(target)
   except BaseException:
     put_back(work_dir)
     raise
@@ -98,6 +115,7 @@ def put_back(work_dir: staging.WorkDir) -> None:
         storage.replace(
           os.path.join(work_dir.old, name), os.path.join(work_dir.target, name)
         )
+  storage.sync(work_dir.target)
   storage.remove(work_dir.old)
   storage.remove(marker)
 

@@ -1,7 +1,7 @@
 """Writes one planned shard, and keeps a note of what is in it.
 
 A shard appears under its name when it is whole. Beside it stands a note, with
-the shard's digest, size and counts, or with what is wrong with its images; so
+the shard's digests, size and counts, or with what is wrong with its images; so
 no result has to travel back from a worker, and a shard that is written already
 is not written again.
 """
@@ -27,6 +27,8 @@ from imagenet_val_tfrec.records import jpeg, outputs
 from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
 from imagenet_val_tfrec.writing import runners
+
+_NOTE = {'digest', 'problems', 'chans', 'sha256'}
 
 _LARGE = 1 << 22  # Bytes of a file, or pixels of an image.
 
@@ -54,10 +56,12 @@ class Summary:
   Attributes:
     sizes: Of the shards, in bytes.
     chans: How many images have how many channels, e.g. `{'1': 2, '3': 98}`.
+    sums: The SHA-256 of each shard, by its name.
   """
 
   sizes: Sequence[int]
   chans: dict[str, int]
+  sums: dict[str, str]
 
 
 def write_plan(
@@ -71,7 +75,7 @@ def write_plan(
 
   Args:
     plan: What to write.
-    folder: Where; what does not belong to the plan is removed from it.
+    folder: Where; what is no whole shard of the plan is removed from it.
     run: Where the work is done.
     progress: Is told of images and bytes.
 
@@ -82,11 +86,12 @@ def write_plan(
     ImageError: if images cannot be used; all of them were looked at.
     OSError: if a shard cannot be written, or there is too little room.
   """
-  keep = {*plan.filenames, *map(_note_path, plan.filenames)}
+  done = {s.filename: s for s in plan.shards() if is_written(s, folder)}
+  keep = {*done, *map(_note_path, done)}
   for name in storage.names_in(folder):
     if name not in keep:
       storage.remove(os.path.join(folder, name))
-  done = {s.filename: s for s in plan.shards() if is_written(s, folder)}
+  storage.sync(folder)  # Else a note may come to stand beside an old shard.
   if done:
     logging.info(
       'resuming: %d of %d shards were complete', len(done), len(plan.lengths)
@@ -103,8 +108,7 @@ def write_plan(
   if free is not None and free < needed:
     raise OSError(
       errno.ENOSPC,
-      f'{needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free; '
-      'nothing was written',
+      f'{needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free',
       folder,
     )
   todo = (shard for shard in plan.shards() if shard.filename not in done)
@@ -160,10 +164,9 @@ def write_shard(
     note = _write_part(shard, part, progress)
     if not note['problems']:
       note['bytes'] = storage.size_of(part)
+      storage.sync(part)
       storage.replace(part, path)
   except OSError as e:
-    if errors.is_full(e):
-      raise OSError(e.errno, 'the disk is full; nothing is kept', path) from e
     if e.errno and not e.filename:
       raise OSError(e.errno, e.strerror, path) from e
     raise
@@ -217,6 +220,7 @@ def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
     OSError: if a shard is not there.
   """
   sizes = []
+  sums = {}
   chans: collections.Counter[str] = collections.Counter()
   problems = []
   for filename in plan.filenames:
@@ -228,9 +232,10 @@ def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
     chans.update(note['chans'])
     if not note['problems']:
       sizes.append(storage.size_of(path))
+      sums[filename] = note['sha256']
   if problems:
     raise _image_error(plan.examples.source, problems)
-  return Summary(sizes=sizes, chans=dict(sorted(chans.items())))
+  return Summary(sizes=sizes, chans=dict(sorted(chans.items())), sums=sums)
 
 
 def _read_note(path: str) -> dict[str, Any] | None:
@@ -239,7 +244,7 @@ def _read_note(path: str) -> dict[str, Any] | None:
     note = small_files.read_json(_note_path(path))
   except (OSError, ValueError):
     return None
-  return note if {'digest', 'problems', 'chans'} <= note.keys() else None
+  return note if note.keys() >= _NOTE else None
 
 
 def _note_path(path: str) -> str:
@@ -270,6 +275,7 @@ def _write_part(
     'digest': shard.digest(),
     'chans': {str(key): value for key, value in chans.items()},
     'problems': problems,
+    'sha256': out.sha256(),
   }
 
 

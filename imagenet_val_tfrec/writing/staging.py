@@ -14,16 +14,21 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from absl import logging
 
 from imagenet_val_tfrec.core import errors, small_files, storage
+from imagenet_val_tfrec.records import sums
 
 _OWNER = 'owner.json'
 _SHARDS = 'shards'
 _OLD = 'old'
 _GONE = '.gone'
+_FULL = (
+  '; nothing is kept. Make room, or choose a folder on another disk, and run '
+  'this again'
+)
 
 
 class BusyError(errors.InputError):
@@ -57,17 +62,42 @@ class WorkDir:
 
     On Linux the two change places at one instant. Elsewhere, if the process
     dies between two renames, the next `open_work_dir` puts the old one back.
+    What it returns from stays, though the machine may lose its power.
     """
+    seal(folder, sums.read(folder) or {})
     storage.make_folder(os.path.dirname(self.target))
     if not storage.exists(self.target):
       storage.replace(folder, self.target)
     elif not storage.exchange(folder, self.target):
       storage.replace(self.target, self.old)
+      storage.sync(self.path)
       try:
         storage.replace(folder, self.target)
       except BaseException:
         _put_back(self)
         raise
+    storage.sync(os.path.dirname(self.target))
+    storage.sync(os.path.dirname(folder))
+
+
+def seal(folder: str, known: Mapping[str, str]) -> None:
+  """Writes `SHA256SUMS` of all files in a folder, and syncs all of them.
+
+  Args:
+    folder: Of the files.
+    known: The SHA-256 of those that are synced, by their names; the others'
+      are taken here.
+  """
+  digests = {}
+  for name in storage.names_in(folder):
+    path = os.path.join(folder, name)
+    if name in known:
+      digests[name] = known[name]
+    elif name != sums.FILENAME:
+      storage.sync(path)
+      digests[name] = sums.of_file(path)
+  sums.write(folder, digests)
+  storage.sync(folder)
 
 
 def beside(target: str) -> str:
@@ -85,6 +115,7 @@ def _put_back(work_dir: WorkDir) -> None:
   """Puts back a target that was about to be replaced."""
   if storage.exists(work_dir.old) and not storage.exists(work_dir.target):
     storage.replace(work_dir.old, work_dir.target)
+    storage.sync(os.path.dirname(work_dir.target))
 
 
 @contextlib.contextmanager
@@ -103,6 +134,7 @@ def open_work_dir(
 
   Raises:
     BusyError: if another process has it open; says which.
+    OSError: if the disk is full; says what to do.
   """
   with _ownership(path):
     work_dir = WorkDir(path, target)
@@ -116,11 +148,13 @@ def open_work_dir(
         path,
       )
       raise
-    except BaseException:
+    except BaseException as e:
       # A worker that still runs may get in the way; the first error counts.
       if not storage.exists(work_dir.old):
         with contextlib.suppress(OSError):
           _remove(path)
+      if isinstance(e, OSError) and errors.is_full(e):
+        raise OSError(e.errno, f'{e.strerror}{_FULL}', e.filename) from e
       raise
     with contextlib.suppress(OSError):
       _remove(path)
