@@ -85,6 +85,13 @@ def adopt(
       labels that do not fit the config; or if a dataset is there already.
       Nothing is left behind.
     OSError: if there are no files, or they cannot be read or linked.
+
+  Example:
+    >>> legacy.adopt('tfrecords', 'adopted')
+    '.../adopted/imagenet_val_tfrec/imagenet2012/1.0.0'
+    >>> dataset = tfds.load('imagenet_val_tfrec', data_dir='adopted')
+    >>> len(dataset['validation'])
+    8
   """
   tfrec_dir, data_dir = os.fspath(tfrec_dir), os.fspath(data_dir)
   for path in (tfrec_dir, data_dir):

@@ -84,6 +84,21 @@ def make_tfrec(
     errors.InputError: if the input cannot be used, `tfrec_dir` has files in it
       or another process is writing there. Nothing is left behind.
     OSError: if images or labels are not there, or files cannot be written.
+
+  Example:
+    >>> make_tfrec(
+    ...   image_dir='dummy_data/val_images',
+    ...   label_file='dummy_data/val.txt',
+    ...   tfrec_dir='files',
+    ...   img_shard=5,
+    ... )
+    Directory files created
+    Found 8 images and labels in dummy_data/val.txt
+    Using 8 images..
+    2 TFRecord files will be created.
+    Last TFRecord file will have 3 images.
+    Wrote 8 images, 0.1 MB: files/data_0.tfrecord to data_1.tfrecord
+    ['files/data_0.tfrecord', 'files/data_1.tfrecord']
   """
   _check_arguments(img_shard, tfrec_base, num_images, workers, max_pixels)
   label_lines = labels_lib.read_labels(label_file)

@@ -61,20 +61,6 @@ class StockBuilder(imagenet_val_tfrec.Builder, skip_registration=True):
   _generate_splits = tfds.core.GeneratorBasedBuilder._generate_splits
 
 
-def test_tfds_still_calls_the_hook(tmp_path, monkeypatch):
-  calls = []
-  hook = imagenet_val_tfrec.Builder._generate_splits
-
-  def spy(self, dl_manager, download_config):
-    calls.append(self._building)
-    return hook(self, dl_manager, download_config)
-
-  monkeypatch.setattr(imagenet_val_tfrec.Builder, '_generate_splits', spy)
-  build(tmp_path)
-  assert len(calls) == 1, 'TFDS moved: builds take its own, slow path'
-  assert calls[0] is not None
-
-
 def test_order_is_the_label_files(tmp_path):
   builder = build(tmp_path)
   assert labels_of(builder.as_dataset(split='validation')) == LABELS

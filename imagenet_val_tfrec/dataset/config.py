@@ -38,6 +38,17 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     max_pixels: Most pixels that an image header may promise.
     decode_check: Whether every image is decoded while building, so that what
       is damaged inside is refused too; takes ten times as long.
+
+  Example:
+    >>> config = imagenet_val_tfrec.ImagenetValTfrecConfig(
+    ...   name='pictures',
+    ...   image_dir='dummy_data/val_images',
+    ...   label_file='dummy_data/val.txt',
+    ... )
+    >>> builder = imagenet_val_tfrec.Builder(data_dir='data', config=config)
+    >>> builder.download_and_prepare()
+    >>> len(builder.as_dataset(split='validation'))
+    8
   """
 
   image_dir: str | None = None

@@ -24,8 +24,8 @@ def plan_shards(
     examples: What goes in them, in order.
     template: TFDS's `ShardedFileTemplate` of the split.
     file_format: TFDS's `FileFormat`.
-    shard_config: TFDS's `ShardConfig`. It decides on the number of shards; as
-      TFDS 4.9 forgets `max_shard_size` in doing so, it is applied here.
+    shard_config: TFDS's `ShardConfig`. It decides on the number of shards, but
+      not by its `max_shard_size` (docs/faults.py max_shard_size): we do.
     checks: What is refused in an image.
 
   Returns:

@@ -189,7 +189,7 @@ def _check_same_options(
 
 
 def _check_same_classes(builder: tfds.core.DatasetBuilder) -> None:
-  # TFDS accepts other names and shows them, while the old ones stay on disk.
+  # TFDS lets other names pass (docs/faults.py class_names).
   on_disk = tfds.features.FeaturesDict.from_config(builder.data_dir)['label']
   today = builder.info.features['label']
   if today.num_classes and _names(on_disk) != _names(today):

@@ -1,8 +1,8 @@
 """A TFDS builder whose work is kept in a work directory until it is done.
 
 TFDS's own builder deletes a dataset before it builds another one, and takes
-whatever is there for the answer. This class changes what happens around the
-build; its subclass says what is built.
+whatever is there for the answer (docs/faults.py overwrite, empty_folder). This
+class changes what happens around the build; its subclass says what is built.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ class StagedBuilder(
   def _build_data_dir(self, given_data_dir: str | None) -> tuple[str, str]:
     """Returns the data_dir, and the dataset's place in it.
 
-    TFDS reads what is there next. If it cannot, it is shown a place where
-    nothing is; so the builder can say what is wrong, or replace it.
+    TFDS reads what is there next. If it cannot, there would be no builder
+    (docs/faults.py damaged_metadata). So it is shown a place where nothing is;
+    then the builder can say what is wrong, or replace it.
     """
     root, folder = super()._build_data_dir(given_data_dir)
     why = provenance.why_closed(folder, self._asked_format)

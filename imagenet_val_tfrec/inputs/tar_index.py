@@ -2,6 +2,8 @@
 
 Reads the headers alone. Formats: POSIX.1-1988 (ustar), POSIX.1-2001 (pax) and
 GNU, as in `pax(1)` of POSIX.1-2017 and the GNU tar manual, "Basic Tar Format".
+Python's `tarfile` would keep an object for each file in memory:
+https://github.com/python/cpython/issues/102120
 """
 
 from __future__ import annotations

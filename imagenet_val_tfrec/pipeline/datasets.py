@@ -6,7 +6,7 @@ all epochs: with one for each, processors would be idle at the end of an epoch.
 
 How many examples are worked on at once is fixed, from the number of
 processors, and autotuning is off: decoding keeps all of them busy anyway, and
-with autotuning on, iterators were seen to hang for seconds when they end.
+with autotuning on, iterators may take seconds to end (docs/faults.py autotune).
 """
 
 from __future__ import annotations
@@ -75,6 +75,12 @@ def evaluation_dataset(
       is not prepared, or of other features, or a file of it was cut; or if
       nothing is left, as the only batch is not full and would be dropped.
     FileNotFoundError: if there is nothing at that path.
+
+  Example:
+    >>> for images, labels in pipeline.evaluation_dataset('data', 5):
+    ...   print(images.shape, labels.numpy())
+    (5, 224, 224, 3) [985 417 970 978 971]
+    (3, 224, 224, 3) [599 920 879]
   """
   batch_size = check_integer('batch_size', batch_size, 1)
   label_offset = check_integer('label_offset', label_offset, 0)
@@ -172,6 +178,13 @@ def training_dataset(
     ValueError: as `evaluation_dataset`, and if there are fewer examples than
       go in a batch.
     FileNotFoundError: if there is nothing at that path.
+
+  Example:
+    >>> batches = pipeline.training_dataset('data', 4, seed=1, epochs=2)
+    >>> [images.shape for images, labels in batches.take(2)]
+    [TensorShape([4, 224, 224, 3]), TensorShape([4, 224, 224, 3])]
+    >>> len(batches)
+    4
   """
   batch_size = check_integer('batch_size', batch_size, 1)
   label_offset = check_integer('label_offset', label_offset, 0)

@@ -72,6 +72,13 @@ def preprocess(
       of range, the image does not decode, or it is not as high and wide as
       stored. ('random' does not look at the header: it notices only a crop that
       leaves the image.)
+
+  Example:
+    >>> records = tf.data.TFRecordDataset('tfrecords/data_0.tfrecord')
+    >>> for image, label in records.map(pipeline.preprocess).take(2):
+    ...   print(image.shape, int(label))
+    (224, 224, 3) 985
+    (224, 224, 3) 417
   """
   size = check_options(image_size, resize_size, mode)
   _check_random(mode, seed, area, aspect_ratio)

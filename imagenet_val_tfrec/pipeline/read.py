@@ -102,7 +102,7 @@ def _files_of(builder: tfds.core.DatasetBuilder, split: str) -> RecordFiles:
     paths = [os.fspath(path) for path in whole.filepaths]
     if used & set(paths):
       # A file that was cut is found, and named, before its records are missed:
-      # TensorFlow takes some cuts for the end.
+      # TensorFlow takes some cuts for the end (docs/faults.py cut_in_header).
       counting.check_dataset(paths, whole.shard_lengths, whole.num_bytes)
   return RecordFiles(
     [os.fspath(part.filename) for part in parts],
@@ -138,6 +138,7 @@ def read_shuffled(
   files: RecordFiles, seed: tf.Tensor, buffer_size: int
 ) -> tf.data.Dataset:
   """Reads serialised examples in an order that follows from `seed`, int [2]."""
+  # Not the halves of `seed`: one never changes (docs/faults.py fold_in).
   of_shards, of_records = tf.unstack(tf.random.split(seed))
   order = tf.random.experimental.stateless_shuffle(
     tf.range(len(files.paths)), of_shards
@@ -145,7 +146,8 @@ def read_shuffled(
   if not tf.executing_eagerly():
     # `shuffle` mixes its seed with the graph's, and the function that is traced
     # here took that over from `tf.random.set_seed`; where it is 0, `shuffle`
-    # refuses a seed that is a tensor. This sets the function's own alone.
+    # refuses a seed that is a tensor (docs/faults.py shuffle_seed). This sets
+    # the function's own alone.
     tf.random.set_seed(1)
   return (
     tf.data.Dataset.from_tensor_slices(

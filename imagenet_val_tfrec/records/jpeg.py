@@ -174,7 +174,8 @@ def check_decodes(
   try:
     height, width, *_ = simplejpeg.decode_jpeg_header(image)
   except (ValueError, KeyError):
-    # It knows only the usual ways to sample colour (4:4:4, 4:2:0 and so on).
+    # It knows only the usual ways to sample colour (4:4:4, 4:2:0 and so on):
+    # https://github.com/libjpeg-turbo/libjpeg-turbo/issues/236
     # TensorFlow knows all, and others are rare enough to import it for them.
     _check_by_tensorflow(image)
     return

@@ -13,7 +13,8 @@ from etils import epath
 from imagenet_val_tfrec.core import storage
 from imagenet_val_tfrec.records import sums
 
-# TFDS's other formats were seen to lose examples, or cannot be written here.
+# Of TFDS's other formats, parquet loses examples (docs/faults.py parquet), and
+# the rest cannot be written here.
 FILE_FORMATS = ('tfrecord', 'array_record')
 
 _WRITE_AT = 1 << 19  # Bytes.

@@ -2,7 +2,9 @@
 
 A record is a `tf.train.Example` in a TFRecord frame. Its bytes are those of
 `Example.SerializeToString(deterministic=True)`, map keys in sorted order,
-written by `tf.io.TFRecordWriter`. Sources:
+written by `tf.io.TFRecordWriter`. (In another order, the map may be serialised
+otherwise in every process: see
+https://protobuf.dev/programming-guides/serialization-not-canonical/) Sources:
 `tensorflow/core/example/{example,feature}.proto` and
 https://protobuf.dev/programming-guides/encoding/
 """

@@ -70,6 +70,11 @@ def verify(
     errors.InputError: if there is nothing that can be checked at `path`, or the
       label file cannot be used.
     OSError: if there is nothing at all.
+
+  Example:
+    >>> report = verify.verify('data/imagenet_val_tfrec/imagenet2012/1.0.0')
+    >>> report.num_records, report.findings
+    (8, [])
   """
   workers_lib.check_workers(workers)
   expected = expected_lib.of_folder(os.fspath(path))
