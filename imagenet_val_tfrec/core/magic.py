@@ -13,11 +13,9 @@ _ENOUGH = 512  # Bytes.
 
 
 class Kind(NamedTuple):
-  """A kind of file.
+  """A kind of file, such as 'a PNG image', and what to do with it, or ''.
 
-  Attributes:
-    words: Such as 'a PNG image'.
-    advice: What to do with it, with `{}` for its path; or ''.
+  In the advice `{}` is its path.
   """
 
   words: str

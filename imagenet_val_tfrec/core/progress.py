@@ -14,15 +14,9 @@ _SHOW_EVERY = 0.1  # Seconds: a bar costs more than an image's bookkeeping.
 def progress_bar(
   tqdm: Callable[..., Any], *, images: int, description: str
 ) -> Iterator[Callable[[int, int], None]]:
-  """Shows a bar while the work goes on.
+  """Shows a bar, made by `tqdm`, of so many images while the work goes on.
 
-  Args:
-    tqdm: Makes the bar: `tqdm.tqdm` or TFDS's own.
-    images: How many there are.
-    description: What is done to them.
-
-  Yields:
-    A function to tell of images and bytes done since its last call.
+  Yields a function to tell of the images and bytes done since its last call.
   """
   shown_images = done_images = done_bytes = 0
   start = shown = time.monotonic()

@@ -40,17 +40,9 @@ def in_order(
 ) -> Generator[_Result, None, None]:
   """Calls `work` with each item, on threads; yields the results in order.
 
-  Items are taken as threads are free, so only a few are in memory.
-
-  Args:
-    work: Called from any thread.
-    items: What to call it with.
-    workers: How many threads.
-    stop: Is set when a call has failed, or the caller wants no more results.
-      Then no further call begins; those that are running should end soon.
-
-  Raises:
-    Exception: what `work` raised first, at once.
+  Items are taken as threads are free, so only a few are in memory. What `work`
+  raises first is raised at once. Then, or when the caller wants no more, `stop`
+  is set: no further call begins, and those that run should end soon.
   """
   pending: collections.deque[concurrent.futures.Future[_Result]]
   pending = collections.deque()

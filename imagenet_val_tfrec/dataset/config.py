@@ -95,12 +95,9 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     """Finds images and labels and puts them together.
 
     Args:
-      manual_dir: Where to look for what is not given.
+      manual_dir: Where to look for what the config does not name.
       limit: Only the first that many examples (0: all).
       num_classes: Labels must be below; None if that is not known.
-
-    Returns:
-      The examples, every one of them found and its label checked.
 
     Raises:
       errors.InputError: if anything does not fit.
@@ -131,17 +128,10 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     return self._state(limit, examples.source.kind, *states)
 
   def find_state(self, manual_dir: str, limit: int) -> str:
-    """Returns hex digits that change whenever the input may have changed.
+    """Returns what changes whenever the input may have, as hex digits.
 
     Made of sizes and times of change: quicker than reading labels and tars.
-
-    Args:
-      manual_dir: As in `examples`.
-      limit: As in `examples`.
-
-    Raises:
-      errors.InputError: if the images cannot be used.
-      FileNotFoundError: if there is nothing.
+    Raises as `examples`.
     """
     source, label_file = self._find(manual_dir)
     of_labels = storage.state_of(label_file) if label_file else None

@@ -28,9 +28,6 @@ def plan_shards(
       not by its `max_shard_size` (docs/faults.py max_shard_size): we do.
     checks: What is refused in an image.
 
-  Returns:
-    The plan.
-
   Raises:
     errors.InputError: if the format is one that loses or disorders examples.
     ValueError: if the images cannot be laid out so.

@@ -25,26 +25,17 @@ _FIELDS = {
 
 
 def parse_record(record: tf.Tensor) -> Fields:
-  """Reads a serialised example, string [].
+  """Reads a serialised example, string []; further fields are passed over.
 
-  Returns:
-    `label`, `height` and `width`, int64 [], and `image`, encoded, string [].
-    Other fields are passed over.
+  Returns `label`, `height` and `width`, int64 [], and `image`, string [], which
+  is encoded.
   """
   fields: Fields = tf.io.parse_single_example(record, _FIELDS)
   return fields
 
 
 def label_of(fields: Fields, num_classes: int | None = None) -> tf.Tensor:
-  """Returns the label, int32 [].
-
-  Args:
-    fields: As `parse_record` returns them.
-    num_classes: The label is below; any that int32 holds if None.
-
-  Raises:
-    tf.errors.InvalidArgumentError: if the label is out of range.
-  """
+  """Returns the label, int32 []; it must be below `num_classes`, if given."""
   label = fields['label']
   most = tf.int32.max if num_classes is None else num_classes - 1
   checks = [
@@ -58,17 +49,9 @@ def label_of(fields: Fields, num_classes: int | None = None) -> tf.Tensor:
 
 
 def decode(fields: Fields) -> tf.Tensor:
-  """Decodes the whole image.
+  """Decodes the whole image: uint8 [height, width, 3], whatever its colours.
 
-  Args:
-    fields: As `parse_record` returns them.
-
-  Returns:
-    uint8 [height, width, 3]; gray and CMYK are converted.
-
-  Raises:
-    tf.errors.InvalidArgumentError: if the image does not decode, or is not as
-      high and wide as the fields say.
+  It must be as high and wide as the fields say.
   """
   image = tf.io.decode_image(
     fields['image'], channels=3, expand_animations=False
@@ -98,7 +81,7 @@ def decode_window(
   enough: Size | None = None,
   check: bool = True,
 ) -> tf.Tensor:
-  """Decodes a part of the image without the rest.
+  """Decodes a part of a JPEG without the rest; uint8 [rows, columns, 3].
 
   Args:
     fields: As `parse_record` returns them.
@@ -108,9 +91,6 @@ def decode_window(
       decoded at half scale; and chroma is not interpolated. If None, pixels are
       those of `decode`, but for the outermost columns.
     check: Whether the stored height and width are compared with the header.
-
-  Returns:
-    uint8 [rows, columns, 3].
   """
   encoded = fields['image']
 

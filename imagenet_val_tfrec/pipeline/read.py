@@ -27,8 +27,8 @@ class RecordFiles(NamedTuple):
     paths: Of TFRecord files.
     skips: How many records are passed over at the start of each.
     takes: How many are read then; -1 for all.
-    total: How many records that is, if known.
-    num_classes: Labels must be below this, if known.
+    total: How many that are, where it is known.
+    num_classes: Labels are below, where it is known.
   """
 
   paths: list[str]

@@ -19,15 +19,7 @@ _VERIFY = 'imagenet_val_tfrec verify'
 def whole_frames(
   reader: storage.RandomReader, path: str
 ) -> Iterator[frames.Frame]:
-  """Yields the records of an open file.
-
-  Args:
-    reader: The open file.
-    path: Of the file, for messages.
-
-  Raises:
-    errors.InputError: at the first record that is damaged or cut.
-  """
+  """Yields the records of an open file; InputError at the first damaged one."""
   for number, item in enumerate(frames.walk(reader)):
     if isinstance(item, frames.Damage):
       raise bad_record(path, number, item.offset, item.what)
@@ -45,24 +37,13 @@ def bad_record(
 
 
 def count_records(path: str) -> int:
-  """Returns how many records are in a file.
-
-  Raises:
-    errors.InputError: if one is damaged or cut.
-    OSError: if the file cannot be read.
-  """
+  """Returns how many records a file has; InputError if one is damaged."""
   with storage.open_random(path) as reader:
     return sum(1 for _ in whole_frames(reader, path))
 
 
 def is_size(num_bytes: int, size: int, num_records: int) -> bool:
-  """Whether files are as large as TFDS says.
-
-  Args:
-    num_bytes: What it says.
-    size: Of the files, in bytes.
-    num_records: How many records are in them.
-  """
+  """Whether files of `size` bytes are as large as TFDS's `num_bytes` says."""
   # Where TFDS wrote the files itself, it does not count what frames a record.
   return num_bytes in (size, size - frames.OVERHEAD * num_records)
 
@@ -72,14 +53,9 @@ def check_dataset(
 ) -> None:
   """Checks that the files of a split are as large as TFDS says.
 
-  Args:
-    paths: Of its TFRecord files.
-    lengths: How many records TFDS says are in each.
-    num_bytes: What it says of all of them together.
-
   Raises:
     errors.InputError: if they are not; names the file that was cut.
-    OSError: if one is not there.
+    OSError: if one does not exist.
   """
   size = sum(map(storage.size_of, paths))
   if is_size(num_bytes, size, sum(lengths)):
@@ -98,15 +74,7 @@ def check_dataset(
 
 
 def check_older(paths: Sequence[str], lengths: Sequence[int]) -> None:
-  """Checks that none of the older files has lost records.
-
-  Args:
-    paths: Of the files, in the order of their numbers.
-    lengths: How many records are in each.
-
-  Raises:
-    errors.InputError: if one has fewer than the others, or none at all.
-  """
+  """Raises InputError if one of the older files has lost records."""
   for index, what in unequal(lengths):
     raise errors.InputError(
       f'{paths[index]}: {what}. Copy or make the files again'
@@ -117,12 +85,7 @@ def unequal(lengths: Sequence[int | None]) -> Iterator[tuple[int, str]]:
   """Yields the older files that one run of the script cannot have written.
 
   It put the same number of records in each file, and the rest in the last one.
-
-  Args:
-    lengths: How many records are in each file; None if that is not known.
-
-  Yields:
-    The index of a file, and what is wrong with it.
+  A length of None is not known. Yields the index of a file, and what is wrong.
   """
   usual = usual_length(lengths)
   last = len(lengths) - 1

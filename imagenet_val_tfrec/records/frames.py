@@ -8,10 +8,11 @@ Little-endian; the CRCs are masked CRC-32C. Source:
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import re
 import struct
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import google_crc32c
 
@@ -25,8 +26,9 @@ _LENGTH = struct.Struct('<Q')
 _CRC = struct.Struct('<I')
 _CRC_MASK = 0xA282EAD8
 
-# How far to look for the next frame behind damage: first, and at most.
-_FIRST_CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 20
+# A length below 4 GiB that is not 0, before any checksum.
+_LIKELY_HEADER = re.compile(rb'(?=(?!\0{4}).{4}\0{4}.{4})', re.DOTALL)
+_CHUNK = 1 << 16
 
 
 class RecordError(ValueError):
@@ -34,26 +36,13 @@ class RecordError(ValueError):
 
 
 class Frame(NamedTuple):
-  """One record in its file.
-
-  Attributes:
-    offset: Of its first byte, which is the first of its length.
-    length: Of its payload, in bytes.
-  """
+  """One record in its file: where it starts, and the bytes of its payload."""
 
   offset: int
   length: int
 
   def payload(self, reader: storage.RandomReader, max_length: int) -> bytes:
-    """Reads the payload and checks it.
-
-    Args:
-      reader: The open file.
-      max_length: Most bytes that are read.
-
-    Raises:
-      RecordError: if it does not match its checksum, or is longer.
-    """
+    """Reads the payload; RecordError if it is damaged, or longer than that."""
     if self.length > max_length:
       raise RecordError(
         f'a record of {self.length:,} bytes is not read, as the limit is '
@@ -68,10 +57,7 @@ class Frame(NamedTuple):
 class Damage(NamedTuple):
   """Bytes that are no frame; at least one record is lost there.
 
-  Attributes:
-    offset: Of the first of them.
-    size: How many they are, up to the next frame or the end of the file.
-    what: What is wrong at `offset`.
+  They go on to the next frame, or to the end of the file.
   """
 
   offset: int
@@ -110,14 +96,7 @@ def frame_header(length: int) -> bytes:
 
 
 def frame_length(header: bytes) -> int:
-  """Returns the payload's length from the 12 bytes before it.
-
-  Args:
-    header: What stands before the payload.
-
-  Raises:
-    RecordError: if it is cut, or does not match its own checksum.
-  """
+  """Returns the payload's length; RecordError if the header is damaged."""
   if len(header) < HEADER_SIZE:
     raise RecordError(
       f'file ends within a record header of {HEADER_SIZE} bytes'
@@ -143,55 +122,16 @@ def check_payload(payload: bytes, behind: bytes) -> None:
 
 def _next_frame(reader: storage.RandomReader, position: int) -> int:
   """Returns where the next frame that fits in the file starts, or its end."""
-  size = _FIRST_CHUNK
   while position < reader.size:
-    chunk = reader.read(size + HEADER_SIZE - 1, position)
-    for start in _headers(chunk):
-      length = frame_length(chunk[start : start + HEADER_SIZE])
-      if position + start + length + OVERHEAD <= reader.size:
-        return position + start
-    position += size
-    size = _LARGEST_CHUNK
+    chunk = reader.read(_CHUNK + HEADER_SIZE - 1, position)
+    for match in _LIKELY_HEADER.finditer(chunk):
+      start = position + match.start()
+      with contextlib.suppress(RecordError):
+        header = chunk[match.start() : match.start() + HEADER_SIZE]
+        if start + frame_length(header) + OVERHEAD <= reader.size:
+          return start
+    position += _CHUNK
   return reader.size
-
-
-def _headers(chunk: bytes) -> list[int]:
-  """Returns where a length below 4 GiB stands before its checksum.
-
-  All places are checked at once, as hostile bytes may have many that fit.
-  """
-  import numpy as np
-
-  if len(chunk) < HEADER_SIZE:
-    return []
-  places = len(chunk) - HEADER_SIZE + 1
-  data = np.frombuffer(chunk, np.uint8)
-  crc = np.full(places, _crc(bytes(8)), np.uint32)
-  for i in range(4):
-    crc ^= _crc_table(i)[data[i : i + places]]
-  masked = (crc >> 15 | crc << 17) + np.uint32(_CRC_MASK)
-  stored = sum(
-    data[8 + i : 8 + i + places].astype(np.uint32) << np.uint32(8 * i)
-    for i in range(4)
-  )
-  small = np.ones(places, bool)
-  for i in range(4, 8):
-    small &= data[i : i + places] == 0
-  found: list[int] = np.flatnonzero(small & (masked == stored)).tolist()
-  return found
-
-
-@functools.cache
-def _crc_table(place: int) -> Any:
-  """Returns what each byte adds to the CRC of eight, at that place.
-
-  A CRC is linear: it does not depend on the other bytes.
-  """
-  import numpy as np
-
-  before, behind = bytes(place), bytes(7 - place)
-  crcs = [_crc(before + bytes([byte]) + behind) for byte in range(256)]
-  return np.array(crcs, np.uint32) ^ np.uint32(crcs[0])
 
 
 def _crc(data: bytes) -> int:

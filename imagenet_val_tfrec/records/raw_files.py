@@ -18,11 +18,7 @@ _NUMBERED = re.compile(r'(.+)_(0|[1-9][0-9]*)' + re.escape(SUFFIX))
 def legacy_shards(tfrec_dir: str | os.PathLike[str]) -> list[str]:
   """Lists `NAME_0.tfrecord`, `NAME_1.tfrecord` and so on, in numeric order.
 
-  Args:
-    tfrec_dir: The folder; files that do not end in `.tfrecord` are passed over.
-
-  Returns:
-    Their paths: `NAME_10.tfrecord` after `NAME_9.tfrecord`.
+  Files that do not end in `.tfrecord` are passed over.
 
   Raises:
     FileNotFoundError: if there is no such folder, or none of them in it.
@@ -41,11 +37,9 @@ def legacy_shards(tfrec_dir: str | os.PathLike[str]) -> list[str]:
 
 
 def series(folder: str) -> dict[str, bool]:
-  """Returns the names from number 0 to the last one, and which are there.
+  """Returns the names from number 0 to the last one, and which exist.
 
-  Raises:
-    FileNotFoundError: as `legacy_shards`.
-    errors.InputError: as `legacy_shards`, but for numbers that are missing.
+  Raises as `legacy_shards`, but not for numbers that are missing.
   """
   expected = f'{shard_name("NAME", 0)} and so on'
   if not storage.is_folder(folder):
@@ -85,11 +79,7 @@ def shard_name(base: str, number: int) -> str:
 
 
 def by_base(names: Iterable[str]) -> dict[str, dict[int, str]]:
-  """Sorts the names of older files among `names`.
-
-  Returns:
-    For each base name the names by number, in numeric order.
-  """
+  """Returns for each base name the older files by number, in numeric order."""
   found: dict[str, dict[int, str]] = collections.defaultdict(dict)
   for name in names:
     if match := _NUMBERED.fullmatch(name):

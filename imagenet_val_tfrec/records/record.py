@@ -49,12 +49,8 @@ _HEAD = 1024  # Most bytes of a record without its image.
 class Record:
   """One example: the five fields.
 
-  Attributes:
-    label: Class, 0 or more.
-    height: In pixels.
-    width: In pixels.
-    chans: Colour components of the image as stored: 1, 3 or 4.
-    image: The image file's own bytes.
+  `chans` are the colour components of the image as stored: 1, 3 or 4; `image`
+  is the image file's own bytes.
   """
 
   label: int
@@ -65,12 +61,7 @@ class Record:
 
 
 def serialise(record: Record) -> list[bytes]:
-  """Returns the framed record in parts, so that the image is not copied.
-
-  Returns:
-    Frame header, what stands before the image, the image itself, what stands
-    after it, frame footer.
-  """
+  """Returns the framed record in five parts, so that no image is copied."""
   image = record.image
   size = len(image)
   head = _FIELD_1 + _varint(size)  # BytesList.value
@@ -96,13 +87,7 @@ def serialise(record: Record) -> list[bytes]:
 
 
 def parse(payload: bytes) -> Record:
-  """Reads a serialised example, as written by anyone.
-
-  Args:
-    payload: A `tf.train.Example`; further features are passed over.
-
-  Returns:
-    The five fields.
+  """Reads a serialised `tf.train.Example`; further features are passed over.
 
   Raises:
     frames.RecordError: if it is no example, or a field is missing or not as
@@ -141,31 +126,17 @@ def read(
   frame: frames.Frame,
   max_pixels: int = jpeg.MAX_PIXELS,
 ) -> Record:
-  """Reads a record from an open file.
+  """Reads a record from an open file; RecordError as in `parse`.
 
-  No more than two copies of its image are in memory at a time.
-
-  Args:
-    reader: The open file.
-    frame: Where the record stands.
-    max_pixels: Most pixels of an image. A record may have a byte for each, or
-      100 MB if that is more.
-
-  Raises:
-    frames.RecordError: as `parse`; or if the record does not match its
-      checksum, or is too long.
+  Its image may have a byte for each of `max_pixels`, or 100 MB if that is more.
+  No more than two copies of it are in memory at a time.
   """
   most = max(max_pixels, jpeg.MAX_PIXELS) + MAX_OVERHEAD
   return parse(frame.payload(reader, most))
 
 
 def label_problem(label: int, num_classes: int | None = None) -> str:
-  """Says what is wrong with a label; '' if nothing is.
-
-  Args:
-    label: A class.
-    num_classes: The label must be below this; None if that is not known.
-  """
+  """Says why a label is not below `num_classes`, where known; '' if it is."""
   most = MAX_LABEL if num_classes is None else num_classes - 1
   if 0 <= label <= most:
     return ''
@@ -175,16 +146,12 @@ def label_problem(label: int, num_classes: int | None = None) -> str:
 def check(
   record: Record, checks: jpeg.Checks, num_classes: int | None = None
 ) -> None:
-  """Checks that a record describes its image.
+  """Checks that a record says what its image is.
 
-  Args:
-    record: Any record.
-    checks: What is refused in its image. The image may promise any number of
-      pixels, but too many are not decoded.
-    num_classes: The label must be below this; None if that is not known.
+  The image may promise any number of pixels, but too many are not decoded.
 
   Raises:
-    jpeg.JpegError: if the image is no usable JPEG.
+    jpeg.JpegError: if the image cannot be used.
     frames.RecordError: if height, width or channels are not those of the image,
       or the label is out of range.
   """

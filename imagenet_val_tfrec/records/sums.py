@@ -30,12 +30,7 @@ def of_file(path: str) -> str:
 
 
 def write(folder: str, sums: Mapping[str, str]) -> None:
-  """Writes `SHA256SUMS` in a folder.
-
-  Args:
-    folder: Of the files.
-    sums: The SHA-256 of each, by its name.
-  """
+  """Writes `SHA256SUMS` in a folder: the digest of each file, by its name."""
   lines = []
   for name, digest in sorted(sums.items()):
     escaped = name.replace('\\', '\\\\').replace('\n', '\\n')
@@ -47,12 +42,8 @@ def write(folder: str, sums: Mapping[str, str]) -> None:
 def read(folder: str) -> dict[str, str] | None:
   """Reads `SHA256SUMS` in a folder; None if it has none.
 
-  Returns:
-    The SHA-256 of each file, by its name.
-
   Raises:
     errors.InputError: if a line is not as `write` makes it; says which.
-    OSError: if it cannot be read.
   """
   path = os.path.join(folder, FILENAME)
   if not storage.exists(path):
