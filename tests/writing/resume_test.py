@@ -138,7 +138,7 @@ def test_shards_of_another_plan_are_not(tmp_path, caplog, change):
 def test_ctrl_c_says_how_to_go_on(tmp_path, caplog):
   died = build_and_die(tmp_path, signal.SIGINT, 5)
   assert died.returncode != 0
-  assert 'for the same command to go on with' in died.stderr
+  assert 'run the same command to continue' in died.stderr
   assert labels_of(build(tmp_path)) == LABELS
   # The shard that is being written may still come to its end.
   assert re.fullmatch('resuming: [56] of 8 shards .*', resumed(caplog))
