@@ -217,6 +217,7 @@ ADOBE_END = ADOBE + 2 + int.from_bytes(CMYK[ADOBE + 2 : ADOBE + 4], 'big')
 HUGE = making.jpeg(frame(height=10_001, width=10_000), scan())
 MIDDLE = len(PLAIN) // 2
 HOLE = PLAIN[:MIDDLE] + bytes(500) + PLAIN[MIDDLE + 500 :]
+CRLF = PLAIN.replace(b'\n', b'\r\n')
 POINTER = (
   b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n'
 )
@@ -271,6 +272,18 @@ IMAGE_ROWS = [
     'CMYK of unknown kind',
     CMYK[:ADOBE] + CMYK[ADOBE_END:],
     "a CMYK JPEG without Adobe's marker",
+  ),
+  image_row('LF as CRLF, unchecked', CRLF),
+  image_row(
+    'LF as CRLF, checked',
+    CRLF,
+    'a JPEG that does not decode cleanly: Corrupt JPEG data: 4 extraneous byte',
+    config={'decode_check': True},
+  ),
+  image_row(
+    'a table of number 4',
+    making.jpeg(making.segment(0xDB, b'\4' + bytes(64)), frame(), scan()),
+    'a JPEG whose header has a broken table at byte 2 of ',
   ),
   image_row('a hole, unchecked', HOLE),
   image_row(

@@ -133,7 +133,8 @@ JPEG = st.one_of(
 )
 # Why an image may be refused whose header TensorFlow reads.
 REFUSALS = (
-  'not a JPEG but bytes that only begin like one',  # It does not decode them.
+  # It does not decode them.
+  'not a JPEG but bytes that only begin like a JPEG',
   "a CMYK JPEG without Adobe's marker",
   'a JPEG that is cut: its end-of-image marker is missing',
   'a JPEG that promises ',

@@ -24,20 +24,24 @@ _ADOBE_SIZE = 14
 _MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg.
 
 _MARKER = re.compile(rb'\xff[\x01-\xfe]')
-_NO_MARKER = (0x00, 0xFF)
-_SOS = 0xDA
-_APP14 = 0xEE
-# TEM and RST, which have no segment.
-_STANDALONE = frozenset([0x01, *range(0xD0, 0xD8)])
+# Stuffed and fill bytes; TEM and RST, which have no segment.
+_PASSED_OVER = frozenset([0x00, 0xFF, 0x01, *range(0xD0, 0xD8)])
+_DHT, _SOS, _DQT, _DRI, _APP14 = 0xC4, 0xDA, 0xDB, 0xDD, 0xEE
 # APP, COM and DNL, whose contents are passed over.
 _COMMENTS = frozenset([*range(0xE0, 0xF0), 0xFE, 0xDC])
 # Start of frame: C4, C8 and CC of that range mean other things.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# And DHT, DAC, DQT, DRI and SOS.
-_SEGMENTS = _COMMENTS | _FRAMES | {0xC4, 0xCC, 0xDB, 0xDD, _SOS}
+# What is looked into, beside the frame and the scan.
+_TABLES = frozenset([_DHT, _DQT, _DRI])
+_SEGMENTS = _COMMENTS | _FRAMES | _TABLES | {_SOS, 0xCC}  # And DAC.
 # Baseline, extended and progressive; the latter two arithmetic too.
 _DECODED = frozenset([0xC0, 0xC1, 0xC2, 0xC9, 0xCA])
 _SAMPLINGS = frozenset(16 * h + v for h in range(1, 5) for v in range(1, 5))
+
+# What simplejpeg says of colour that is not sampled as 4:4:4, 4:2:0 and so on,
+# and of broken headers. TensorFlow, which knows all, is imported for these few.
+# https://github.com/libjpeg-turbo/libjpeg-turbo/issues/236
+_UNKNOWN_SAMPLING = 'Could not determine subsampling'
 
 _COEFFICIENT, _PIXEL = 2, 2.5  # Bytes.
 # SOS, and the frames of progressive images; none stands in coded data.
@@ -90,8 +94,8 @@ def read_shape(data: bytes, *, max_pixels: int = MAX_PIXELS) -> JpegShape:
     Height, width and channels of the image (not of a thumbnail in it).
 
   Raises:
-    JpegError: if it is no JPEG, is cut, or is of a kind that TensorFlow does
-      not decode.
+    JpegError: if it is no JPEG, is cut, has a broken header, or is of a kind
+      that TensorFlow does not decode.
   """
   if not data.startswith(_START):
     raise JpegError(f'not a JPEG but {magic.describe(data)}')
@@ -102,15 +106,12 @@ def read_shape(data: bytes, *, max_pixels: int = MAX_PIXELS) -> JpegShape:
     if position + 4 > size:
       raise JpegError(_broken('is cut', position, size))
     first, marker, length = _SEGMENT.unpack_from(data, position)
-    if first != 0xFF or marker in _NO_MARKER:  # Fill bytes or stray ones.
-      found = _MARKER.search(data, position)
+    if first != 0xFF or marker not in _SEGMENTS:
+      if first == 0xFF and marker not in _PASSED_OVER:
+        raise JpegError(_broken(f'has a stray FF {marker:02X}', position, size))
+      found = _MARKER.search(data, position + 1)
       position = found.start() if found else size
       continue
-    if marker in _STANDALONE:
-      position += 2
-      continue
-    if marker not in _SEGMENTS:
-      raise JpegError(_broken(f'has a stray FF {marker:02X}', position, size))
     if length < 2 and marker in _COMMENTS:
       length = 2
     start, end = position + 4, position + 2 + length
@@ -118,24 +119,30 @@ def read_shape(data: bytes, *, max_pixels: int = MAX_PIXELS) -> JpegShape:
       raise JpegError(_broken('is cut', position, size))
     if length < 2:
       raise JpegError(_broken('has an impossible length', position, size))
-    if marker in _FRAMES:
+    if marker in _TABLES:
+      if not _is_whole(marker, data, start, end):
+        raise JpegError(_broken('has a broken table', position, size))
+    elif marker in _FRAMES:
       if shape is not None:
         raise JpegError('a JPEG with two image headers')
-      shape = _read_frame(marker, data[start:end], max_pixels)
+      frame = data[start:end]
+      shape = _read_frame(marker, frame, max_pixels)
     elif marker == _APP14 and length >= _ADOBE_SIZE:
       adobe = adobe or data.startswith(b'Adobe', start)
-    position = end
-    if marker == _SOS:
+    elif marker == _SOS:
       break
+    position = end
   if shape is None:
     raise JpegError('a JPEG without an image header')
+  if not _names(data[start:end], frame[_FRAME.size :: 3]):
+    raise JpegError(_broken('has a broken start of scan', position, size))
   if shape.chans == 4 and not adobe:
     raise JpegError(
       "a CMYK JPEG without Adobe's marker (TensorFlow would decode it to black)"
     )
   # The marker is at the end, or other bytes follow it. Coded data cannot
   # contain it, so a search from the end finds it at once.
-  if not data.endswith(_END) and data.rfind(_END, position) < 0:
+  if not data.endswith(_END) and data.rfind(_END, end) < 0:
     raise JpegError('a JPEG that is cut: its end-of-image marker is missing')
   return shape
 
@@ -153,9 +160,9 @@ def check_decodes(
       take as much memory as this many pixels.
 
   Raises:
-    JpegError: if it is damaged inside, decodes to another size, or would
-      take too much memory. (In the few images with unusual colour sampling,
-      damage that libjpeg only warns of is not found.)
+    JpegError: if libjpeg does not decode it or warns of it, or if it would take
+      too much memory. (If simplejpeg does not know how the colour is sampled,
+      TensorFlow decodes, and what libjpeg only warns of is not found.)
   """
   if shape.height * shape.width > max_pixels:
     raise JpegError(
@@ -172,24 +179,15 @@ def check_decodes(
   import simplejpeg
 
   try:
-    height, width, *_ = simplejpeg.decode_jpeg_header(image)
-  except (ValueError, KeyError):
-    # It knows only the usual ways to sample colour (4:4:4, 4:2:0 and so on):
-    # https://github.com/libjpeg-turbo/libjpeg-turbo/issues/236
-    # TensorFlow knows all, and others are rare enough to import it for them.
-    _check_by_tensorflow(image)
-    return
-  if (height, width) != (shape.height, shape.width):
-    raise JpegError(
-      f'a JPEG whose header says {shape.height}×{shape.width} pixels, but it '
-      f'decodes to {height}×{width}'
-    )
-  try:
     # The picture is not needed, so it is made as small and gray as can be. All
     # coded data is read even so, which is where damage shows.
-    simplejpeg.decode_jpeg(image, 'GRAY', min_height=1, min_width=1)
+    simplejpeg.decode_jpeg(
+      image, 'GRAY', min_height=1, min_width=1, strict=True
+    )
   except ValueError as e:
-    raise JpegError(f'a JPEG that does not decode cleanly: {e}') from e
+    if _UNKNOWN_SAMPLING not in str(e):
+      raise JpegError(f'a JPEG that does not decode cleanly: {e}') from e
+    _check_by_tensorflow(image)
 
 
 def _read_frame(marker: int, segment: bytes, max_pixels: int) -> JpegShape:
@@ -219,6 +217,30 @@ def _read_frame(marker: int, segment: bytes, max_pixels: int) -> JpegShape:
       f'{max_pixels:,} (max_pixels in the config raises it)'
     )
   return JpegShape(height, width, chans)
+
+
+def _is_whole(marker: int, data: bytes, start: int, end: int) -> bool:
+  """Whether DHT or DQT hold whole tables, numbered 0 to 3, and DRI a number."""
+  if marker == _DHT:
+    while start < end and data[start] & 0xEF < 4:
+      start += 17 + sum(data[start + 1 : start + 17])
+  elif marker == _DQT:
+    while start < end and data[start] & 0x0F < 4:
+      start += 65 if data[start] < 16 else 129
+  else:
+    start += 2
+  return start == end
+
+
+def _names(scan: bytes, components: bytes) -> bool:
+  """Whether a start-of-scan segment names components of the frame."""
+  names = scan[1:-3:2]
+  count = len(names)
+  if not names or scan[0] != count or len(scan) != 4 + 2 * count:
+    return False
+  return names == components or all(
+    names.count(name) <= components.count(name) for name in names
+  )
 
 
 def _broken(what: str, position: int, size: int) -> str:

@@ -63,6 +63,15 @@ def test_pictures(kind, shape):
       [frame(), segment(0xFE, b'late'), scan()], id='COM behind the frame'
     ),
     pytest.param([frame(sampling=0x22), scan()], id='sampled'),
+    pytest.param(
+      [segment(0xDB, bytes(65) + b'\x13' + bytes(128)), frame(), scan()],
+      id='two DQT in one',
+    ),
+    pytest.param(
+      [segment(0xC4, bytes(17) + b'\x13\1' + bytes(16)), frame(), scan()],
+      id='two DHT in one',
+    ),
+    pytest.param([frame(), scan(1), scan()], id='one component a scan'),
   ],
 )
 def test_headers_are_read_as_tensorflow_does(segments):
@@ -115,20 +124,20 @@ def pillow(kind: str) -> bytes:
     (b'\0\0\0\x18ftypheic' + bytes(20), 'an AVIF or HEIC image'),
     (b'\xff\x0a' + bytes(20), 'a JPEG XL image'),
     (b'%PDF-1.7 ...', 'a PDF document'),
-    (b'\x1f\x8b\x08\0', 'gzip-compressed data'),
-    (b'PK\x03\x04....', 'a zip archive'),
+    (b'\x1f\x8b\x08\0', 'a gzip file (unpack it first: gzip -dc FILE > NEW)'),
+    (b'PK\x03\x04....', 'a zip file (unpack it first: unzip FILE)'),
     (b'<!DOCTYPE html><html>', 'an HTML or XML page'),
     (b'\n\n <HTML>', 'an HTML or XML page'),
     (b'<?xml version="1.0"?><Error>', 'an HTML or XML page'),
     (
       b'version https://git-lfs.github.com/spec/v1\noid sha256:0\n',
-      'a Git LFS pointer (run: git lfs pull)',
+      'a Git LFS pointer (fetch the file: git lfs pull)',
     ),
     (b'{"error": "quota"}', 'plain text'),
     (bytes(5000), 'zero bytes only'),
     (b'\x93NUMPY\x01\0', 'something else'),
-    (SOI, 'bytes that only begin like one'),
-    (SOI + b'ab' + frame() + scan() + EOI, 'bytes that only begin like one'),
+    (SOI, 'bytes that only begin like a JPEG'),
+    (SOI + b'ab' + frame() + scan() + EOI, 'bytes that only begin like a JPEG'),
     (b'\n' + making.jpeg(), 'something else'),
   ],
 )
@@ -156,6 +165,30 @@ HEADER = PLAIN[: PLAIN.index(b'\xff\xda')]
     (making.jpeg(segment(0xF7), frame(), scan()), 'header has a stray FF F7'),
     (making.jpeg(segment(0x02), frame(), scan()), 'header has a stray FF 02'),
     (making.jpeg(segment(0xDB, length=1), frame(), scan()), 'an impossible le'),
+    *(
+      (making.jpeg(segment(*table), frame(), scan()), 'has a broken table at b')
+      for table in (
+        (0xDB, b'\4' + bytes(64)),  # Of number 4.
+        (0xDB, b'\x13' + bytes(64)),  # Of two bytes each, and half of them.
+        (0xDB, bytes(66)),
+        (0xC4, b'\4' + bytes(16)),
+        (0xC4, b'\x20' + bytes(16)),  # Of class 2.
+        (0xC4, b'\0\2' + bytes(16)),  # Of two symbols, one there.
+        (0xC4, bytes(16)),
+        (0xDD, b'\0'),
+      )
+    ),
+    *(
+      (making.jpeg(frame(), segment(0xDA, start)), 'has a broken start of scan')
+      for start in (
+        b'',
+        b'\0\0\x3f\0',  # Of no component.
+        b'\3\1\0\2\0\4\0\0\x3f\0',  # Of one that is not there.
+        b'\3\1\0\2\0\2\0\0\x3f\0',  # Of one that is there once.
+        b'\2\1\0\2\0\3\0\0\x3f\0',  # Of three, and says two.
+        b'\3\1\0\2\0\3\0\0\x3f',  # Too short.
+      )
+    ),
     (HEADER, f'header is cut at byte {len(HEADER):,} of {len(HEADER):,}'),
     (HEADER[:-5], 'a JPEG whose header is cut at byte'),
     (HEADER + b'\xff\xda\0\x0c\3', 'a JPEG whose header is cut at byte'),

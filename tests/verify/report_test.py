@@ -651,9 +651,16 @@ def test_the_tool_from_the_shell(raw):
   run = subprocess.run(command, check=False, **options)
   assert run.returncode == 0
   assert 'Verifying' in run.stderr
+  # As files come out of a transfer in text mode.
+  image = making.picture('plain').replace(b'\n', b'\r\n')
+  change(raw / 'data_0.tfrecord', 0, image=image)
   flip(raw / 'data_1.tfrecord', -1)
-  run = subprocess.run(command, check=False, **options)
+  run = subprocess.run([*command, '--decode'], check=False, **options)
   assert run.returncode == 1
+  assert (
+    'data_0.tfrecord: record 0 at byte 0: a JPEG that does not decode cleanly: '
+    'Corrupt JPEG data: 4 extraneous bytes before marker 0xdb'
+  ) in run.stdout
   assert 'data_1.tfrecord: record 1 at byte' in run.stdout
 
 
