@@ -1,4 +1,7 @@
-"""The builder at its public surface: build, load, order, metadata, refusals."""
+"""The builder at its public surface: build, load, order, metadata, refusals.
+
+Of `imagenet_val_tfrec_dataset_builder`.
+"""
 
 import errno
 import json

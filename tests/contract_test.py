@@ -3,6 +3,8 @@
 Every row is a build of three pictures, `a.jpg`, `b.jpg` and `c.jpg`, of which
 something is made different. Either the dataset appears, with the right labels;
 or it is refused in the words of the row, and nothing is left behind.
+
+Of `errors`, and what all readers of input share.
 """
 
 import bz2

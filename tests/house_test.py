@@ -1,4 +1,7 @@
-"""The house: imports run one way, heavy ones stay out, names are kept."""
+"""The house: imports run one way, heavy ones stay out, names are kept.
+
+Of `_version`, too.
+"""
 
 import ast
 import pathlib

@@ -1,4 +1,7 @@
-"""The converter: the old command line, all or nothing."""
+"""The converter: the old command line, all or nothing.
+
+Of `publishing` and `progress`, too.
+"""
 
 import contextlib
 import errno

@@ -1,4 +1,7 @@
-"""Label files: what is read, what is refused, and in what words."""
+"""Label files: what is read, what is refused, and in what words.
+
+Of `magic`, too.
+"""
 
 import bz2
 import errno

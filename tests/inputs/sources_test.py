@@ -1,4 +1,7 @@
-"""Image sources: what they list, what they read, and what they notice."""
+"""Image sources: what they list, what they read, and what they notice.
+
+Of `folders`, `entries` and `storage`, too.
+"""
 
 import errno
 import os

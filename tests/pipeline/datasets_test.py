@@ -1,4 +1,7 @@
-"""Input pipelines: what they yield, to the grey level and to the example."""
+"""Input pipelines: what they yield, to the grey level and to the example.
+
+Of `preprocessing`, `image_ops` and `counting`, too.
+"""
 
 from __future__ import annotations
 

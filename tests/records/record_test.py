@@ -1,4 +1,7 @@
-"""The record: bit for bit what protobuf and TFRecordWriter make, and back."""
+"""The record: bit for bit what protobuf and TFRecordWriter make, and back.
+
+Of `frames` and `outputs`, too.
+"""
 
 import dataclasses
 import struct

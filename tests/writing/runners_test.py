@@ -1,4 +1,7 @@
-"""One contract for all runners and sources; retries and lost workers."""
+"""One contract for all runners and sources; retries and lost workers.
+
+Of `plan`, `shards` and `workers`, too.
+"""
 
 import concurrent.futures
 import functools
