@@ -493,7 +493,7 @@ def test_folder_and_tar_differ_in_the_sources_name_alone(tmp_path):
   folder, tar = found.values()
   differences = {name for name in folder if folder[name] != tar[name]}
   assert folder.keys() == tar.keys()
-  assert differences == {'metadata.json'}
+  assert differences == {'metadata.json', 'SHA256SUMS'}
   ours, theirs = (json.loads(files['metadata.json']) for files in (folder, tar))
   assert {key for key in ours if ours[key] != theirs[key]} == {
     'source_kind',
@@ -504,7 +504,9 @@ def test_folder_and_tar_differ_in_the_sources_name_alone(tmp_path):
 
 def test_a_disk_too_small_is_found_before_writing(tmp_path, monkeypatch):
   monkeypatch.setattr(storage, 'free_bytes', lambda folder: 50_000)
-  with pytest.raises(OSError, match='nothing was written') as error:
+  with pytest.raises(
+    OSError, match='GB are free; nothing is kept. Make'
+  ) as error:
     build(tmp_path)
   assert error.value.errno == errno.ENOSPC
   assert leftovers(tmp_path) == []

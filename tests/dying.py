@@ -25,7 +25,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import making
 import tensorflow_datasets as tfds
@@ -114,6 +114,11 @@ def labels_in(data_dir: pathlib.Path) -> list[int] | None:
     paths = builder.info.splits['validation'].filepaths
   except (tfds.core.registered.DatasetNotFoundError, ValueError, KeyError):
     return None
+  return labels_of(paths)
+
+
+def labels_of(paths: Iterable[str | os.PathLike[str]]) -> list[int]:
+  """Returns the labels in files, each record of which must be sound."""
   found = []
   for path in paths:
     content = pathlib.Path(path).read_bytes()

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from imagenet_val_tfrec import images_to_tfrec, legacy
 from imagenet_val_tfrec.core import storage
-from imagenet_val_tfrec.records import raw_files
+from imagenet_val_tfrec.records import raw_files, sums
 from imagenet_val_tfrec.writing import publishing, staging
 
 ROOT = making.ROOT
@@ -53,7 +53,12 @@ def labels_in(folder, names) -> list[int]:
 
 
 def names_in(folder) -> list[str]:
-  return sorted(os.listdir(folder))
+  """Returns the names but for `SHA256SUMS`, which is checked."""
+  names = sorted(os.listdir(folder))
+  written = sums.read(str(folder)) or {}
+  for name, digest in written.items():
+    assert sums.of_file(os.path.join(folder, name)) == digest, name
+  return [name for name in names if name != sums.FILENAME]
 
 
 @pytest.mark.parametrize('image_dir', ['val_images', 'ILSVRC2012_img_val.tar'])
@@ -283,6 +288,27 @@ def test_files_of_other_names_are_left_alone(tmp_path, capsys):
   assert names_in(tmp_path) == ['data_0.tfrecord', 'train_0.tfrecord']
 
 
+def test_sums_of_other_files_are_kept(tmp_path, capsys):
+  assert convert(tmp_path, '-s', '1', '-tfb', 'train') == 0
+  assert convert(tmp_path, '-s', '1', '--overwrite') == 0
+  assert convert(tmp_path, '-s', '4', '--overwrite') == 0
+  (tmp_path / 'train_7.tfrecord').unlink()
+  assert convert(tmp_path, '-s', '5', '--overwrite') == 0
+  run = subprocess.run(
+    ['sha256sum', '-c', '--strict', 'SHA256SUMS'],
+    check=True,
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+  )
+  names = [*(f'data_{i}' for i in range(2)), *(f'train_{i}' for i in range(7))]
+  assert run.stdout == ''.join(f'{name}.tfrecord: OK\n' for name in names)
+  (tmp_path / 'SHA256SUMS').write_text('# mine\n')
+  capsys.readouterr()
+  assert convert(tmp_path, '--overwrite') == 1
+  assert "SHA256SUMS:1: found '# mine'" in capsys.readouterr().err
+
+
 def test_two_runs_cannot_mix(tmp_path, capsys):
   with staging.open_work_dir(str(tmp_path / '.incomplete'), str(tmp_path)):
     assert convert(tmp_path, '--overwrite') == 1
@@ -397,7 +423,7 @@ def convert_in_child(*args) -> int:
 
 @pytest.mark.parametrize(
   ('overwrite', 'at'),
-  [*((False, at) for at in range(4)), *((True, at) for at in range(6))],
+  [*((False, at) for at in range(6)), *((True, at) for at in range(9))],
 )
 @pytest.mark.parametrize(
   ('stop', 'code'), [(full_disk, 1), (interrupt, 130), (kill, -9)]
@@ -436,7 +462,7 @@ def test_files_that_appear_meanwhile_are_left_alone(tmp_path, monkeypatch):
 
 def test_a_finished_set_is_not_undone(tmp_path):
   """A process that dies when all is published leaves its site behind."""
-  with stopped_publishing(4, kill):
+  with stopped_publishing(6, kill):
     assert convert_in_child(tmp_path, '-s', '3') == -9
   names = ['data_0.tfrecord', 'data_1.tfrecord', 'data_2.tfrecord']
   assert names_in(tmp_path) == ['.incomplete', *names]

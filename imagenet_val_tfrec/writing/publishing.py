@@ -76,21 +76,18 @@ def publish(
   new = [*digests, sums.FILENAME]
   storage.sync(work_dir.shards)
   small_files.write_text(
-    os.path.join(work_dir.path, _NEW), json.dumps({'files': new})
+    os.path.join(work_dir.path, _NEW), json.dumps({'files': new, 'old': [*old]})
   )
   try:
     storage.make_folder(work_dir.old)  # It syncs the folder of both.
-    for name in old:
-      storage.replace(
-        os.path.join(target, name), os.path.join(work_dir.old, name)
-      )
-    storage.sync(work_dir.old)
-    storage.sync(target)
-    for name in reversed(new):
-      storage.link(
-        os.path.join(work_dir.shards, name), os.path.join(target, name)
-      )
-    storage.sync(target)
+    for part in (old[:1], old[1:]):
+      _move(part, target, work_dir.old)
+    for part in (new[1:], new[:1]):
+      for name in reversed(part):
+        storage.link(
+          os.path.join(work_dir.shards, name), os.path.join(target, name)
+        )
+      storage.sync(target)
   except BaseException:
     put_back(work_dir)
     raise
@@ -101,7 +98,8 @@ def put_back(work_dir: staging.WorkDir) -> None:
   marker = os.path.join(work_dir.path, _NEW)
   if not storage.exists(marker):
     return
-  new = small_files.read_json(marker)['files']
+  said = small_files.read_json(marker)
+  new = said['files']
   published = [name for name in new if _is_published(work_dir, name)]
   if len(published) < len(new):
     for name in published:
@@ -110,14 +108,28 @@ def put_back(work_dir: staging.WorkDir) -> None:
         storage.remove(os.path.join(work_dir.target, name))
       else:  # There are no links, and the file itself was moved.
         storage.replace(os.path.join(work_dir.target, name), finished)
-    if storage.exists(work_dir.old):
-      for name in reversed(storage.names_in(work_dir.old)):
-        storage.replace(
-          os.path.join(work_dir.old, name), os.path.join(work_dir.target, name)
-        )
+    old = [
+      name
+      for name in reversed(said['old'])
+      if storage.exists(os.path.join(work_dir.old, name))
+    ]
+    for part in (old[:-1], old[-1:]):
+      _move(part, work_dir.old, work_dir.target)
   storage.sync(work_dir.target)
+  if len(published) == len(new):  # These are the target's own files now.
+    storage.remove(work_dir.shards)
+    storage.make_folder(work_dir.shards)
   storage.remove(work_dir.old)
   storage.remove(marker)
+  storage.sync(
+    work_dir.path
+  )  # Else it may come back, and other shards with it.
+
+
+def _move(names: Sequence[str], folder: str, target: str) -> None:
+  for name in names:
+    storage.replace(os.path.join(folder, name), os.path.join(target, name))
+  storage.sync(target)
 
 
 def _is_published(work_dir: staging.WorkDir, name: str) -> bool:
