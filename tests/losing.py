@@ -1,6 +1,6 @@
 """Records what a command does to a folder, and pulls the plug at every step.
 
-    python tests/losing.py COMMAND FOLDER
+    python tests/losing.py COMMAND FOLDER [DISK]
 
 COMMAND is one of `COMMANDS`. It runs once, while each change of names is
 recorded, each content, and each `fsync`. From that is known what a disk may
@@ -8,6 +8,9 @@ hold if the machine stops after any of the steps: all that was done, or only
 what was synced, or something between. Each of these is made, and looked at:
 the old dataset is there, whole, or the new one; the same command succeeds then.
 Ends with what is wrong, or prints how many such states there were.
+
+With DISK, where FOLDER/image is mounted, it runs there, and what the image
+holds after each `fsync` is looked at instead.
 """
 
 from __future__ import annotations
@@ -24,9 +27,10 @@ import pickle
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
 import dying
 import making
@@ -42,6 +46,7 @@ from imagenet_val_tfrec.writing import runners
 # Inodes: a file's bytes, a folder's names and what they are the names of.
 Tree = Mapping[int, bytes | Mapping[str, int]]
 
+OVER = 'at the end'
 # Ends of the names of files that no run looks into.
 UNREAD = ('owner.json', '.part')
 
@@ -140,7 +145,7 @@ def crashes(
     root: The folder's inode.
     lost: Inodes of the first step that were not on the disk.
   """
-  chance = random.Random(0)
+  chance = random.Random(1)
   seen = dict(steps[0].now)
   synced = {i: what for i, what in seen.items() if i not in lost}
   names = {i: dict(w) for i, w in synced.items() if isinstance(w, dict)}
@@ -158,7 +163,8 @@ def crashes(
       for i, what in seen.items()
     }
 
-  for number, (before, step) in enumerate(itertools.pairwise(steps), 1):
+  pairs = [*itertools.pairwise(steps)]
+  for number, (before, step) in enumerate(pairs, 1):
     now = step.now
     seen.update(now)
     change: dict[tuple[int, str], int | None] = {}
@@ -181,9 +187,9 @@ def crashes(
     of_disk = functools.partial(content, found=synced)
 
     def torn(inode: int, now: Tree = now) -> bytes:
-      if inode % 2 or content(inode, now) == content(inode, synced):
-        return content(inode, synced)
-      return content(inode, now)[: len(content(inode, now)) // 2]
+      data, on_disk = content(inode, now), content(inode, synced)
+      half = data != on_disk and len(data) % 2
+      return data[: len(data) // 2] if half else on_disk
 
     def less(inode: int, now: Tree = now) -> Mapping[str, int]:
       return {n: i for n, i in content(inode, synced).items() if i in now}
@@ -198,8 +204,9 @@ def crashes(
       entries = some.get(inode, {})
       return {name: i for name, i in entries.items() if i is not None}
 
+    at = OVER if number == len(pairs) else f'step {number} of {len(pairs)}'
     yield from (
-      (f'step {number}, {how}', tree)
+      (f'{at}, {how}', tree)
       for how, tree in {
         'all is kept': choose(of_now, of_now),
         'nothing else is kept': choose(of_disk, of_disk),
@@ -254,6 +261,7 @@ class Command:
     read: Returns the labels that a reader of the folder finds, None if nothing
       can be read.
     old: The labels that are there before.
+    new: The labels that are there in the end.
     can_be_away: Whether the old ones may be put back by the next run only.
     killed_at: Before that it runs in a child, which is killed when it has given
       a file a name that ends so.
@@ -264,6 +272,7 @@ class Command:
   run: Callable[[pathlib.Path, bool], None]
   read: Callable[[pathlib.Path], list[int] | None]
   old: list[int] | None = None
+  new: list[int] = dataclasses.field(default_factory=lambda: LABELS)
   can_be_away: bool = False
   killed_at: str = ''
   first: Callable[[pathlib.Path, bool], None] | None = None
@@ -346,6 +355,14 @@ def prepare_adopt(folder: pathlib.Path) -> None:
   convert(LABELS, folder, False)
 
 
+def refused(
+  run: Callable[[pathlib.Path, bool], None], folder: pathlib.Path, _: bool
+) -> None:
+  """Runs without leave to overwrite."""
+  with contextlib.suppress(ValueError):
+    run(folder, False)
+
+
 def without_exchange(folder: pathlib.Path, overwrite: bool) -> None:
   exchange, storage.exchange = storage.exchange, lambda *_: False
   try:
@@ -384,6 +401,21 @@ COMMANDS = {
     first=functools.partial(convert, OTHER_LABELS),
     killed_at='publishing.json',
   ),
+  'overwrite_put_back': dataclasses.replace(
+    OVERWRITE,
+    first=without_exchange,
+    killed_at='/old',
+    run=functools.partial(refused, without_exchange),
+    new=OLD_LABELS,
+    can_be_away=True,
+  ),
+  'convert_put_back': dataclasses.replace(
+    CONVERT,
+    first=CONVERT.run,
+    killed_at='raw/data_1.tfrecord',
+    run=functools.partial(refused, CONVERT.run),
+    new=OLD_LABELS,
+  ),
   'adopt': Command(
     prepare=prepare_adopt, run=adopt, read=read_dataset, old=OLD_LABELS
   ),
@@ -397,8 +429,9 @@ def check(
   raw: Mapping[str, bytes],
 ) -> None:
   """Raises AssertionError if what a crash left is not as it should be."""
+  os.environ[storage.NO_SYNC] = '1'
   found = command.read(folder)
-  whole = [LABELS] if is_over else [LABELS, command.old]
+  whole = [command.new] if is_over else [command.new, command.old]
   if command.can_be_away and found is None and not is_over:
     with contextlib.suppress(ValueError):  # It is there again.
       command.run(folder, False)
@@ -410,54 +443,122 @@ def check(
     assert (folder / 'data/imagenet_val_tfrec/.config/metadata.json').exists()
   command.run(folder, True)
   found = command.read(folder)
-  assert found == LABELS, f'then {found} is there'
+  assert found == command.new, f'then {found} is there'
   left = list(folder.rglob('*incomplete*'))
-  assert not left, f'left behind: {left}'
+  assert not left or command.new != LABELS, f'left behind: {left}'
   for path in folder.rglob(sums.FILENAME):
     for name, digest in sums.read(str(path.parent)).items():
       assert sums.of_file(str(path.parent / name)) == digest, path
+
+
+def try_all(
+  command: Command,
+  left: Iterable[tuple[str, Callable[[pathlib.Path], None]]],
+  copy: pathlib.Path,
+  raw: Mapping[str, bytes],
+) -> int:
+  """Checks what is left after each crash; returns how often.
+
+  Args:
+    command: The command.
+    left: What crashes leave: a name, and what makes it; the last ones are after
+      the command's end.
+    copy: Where it is made.
+    raw: As `check`.
+  """
+  number = 0
+  for how, put in left:
+    number += 1
+    shutil.rmtree(copy, ignore_errors=True)
+    put(copy)
+    try:
+      check(command, copy, how.startswith(OVER), raw)
+    except Exception as e:
+      traceback.print_exc()
+      sys.exit(f'{how}: {type(e).__name__}: {e}')
+  return number
+
+
+def from_records(
+  steps: list[Step], root: int, lost: frozenset[int]
+) -> Iterator[tuple[str, Callable[[pathlib.Path], None]]]:
+  """Yields what crashes may leave, by what was recorded; none of it twice."""
+  seen = set()
+  for how, tree in crashes(steps, root, lost):
+    key = how.startswith(OVER), key_of(tree, root)
+    if key not in seen:
+      seen.add(key)
+      yield how, functools.partial(make, tree, root, made={})
+
+
+def from_disk(
+  command: Command, folder: pathlib.Path, image: pathlib.Path
+) -> Iterator[tuple[str, Callable[[pathlib.Path], None]]]:
+  """Yields what crashes leave: what a disk holds after each sync.
+
+  Args:
+    command: Is run.
+    folder: Where; on the disk.
+    image: What the disk is kept in.
+  """
+  fsync, copies = os.fsync, image.with_name('copies')
+  mounted = image.with_name('mounted')
+  copies.mkdir()
+  mounted.mkdir()
+
+  def keep() -> None:
+    copy = copies / f'{len(list(copies.iterdir())):03d}'
+    subprocess.run(['cp', '--sparse=always', image, copy], check=True)
+
+  def sync_and_keep(descriptor: int) -> None:
+    fsync(descriptor)
+    keep()
+
+  subprocess.run(['sync', '-f', folder], check=True)
+  keep()
+  os.fsync = sync_and_keep
+  command.run(folder, True)
+  os.fsync = fsync
+  keep()
+  *before, last = sorted(copies.iterdir())
+  for kept in (*before, last):
+
+    def put(target: pathlib.Path, kept: pathlib.Path = kept) -> None:
+      subprocess.run(['mount', '-o', 'loop', kept, mounted], check=True)
+      # With its hard links.
+      subprocess.run(['cp', '-a', mounted / folder.name, target], check=True)
+      subprocess.run(['umount', mounted], check=True)
+
+    yield OVER if kept == last else f'copy {kept.name}', put
 
 
 def main() -> None:
   tfds.disable_progress_bar()
   logging.set_verbosity(logging.ERROR)
   runners.run_threads = functools.partial(runners.run_threads, workers=1)
-  name, where = sys.argv[1:]
+  name, where, *disk = sys.argv[1:]
   command, above = COMMANDS[name], pathlib.Path(where)
-  folder = above / 'folder'
+  folder = pathlib.Path(*disk or [where]) / 'folder'
   folder.mkdir()
   for labels in (LABELS, OLD_LABELS, OTHER_LABELS):
     write_input(input_of(folder, labels), labels)
+    write_input(input_of(above / 'copy', labels), labels)
   command.prepare(folder)
-  recorder = Recorder(folder)
-  with recorder.recording():
-    if command.killed_at:
-      recorder.killed(command.first or command.run, command.killed_at)
-    command.run(folder, True)
-  os.environ[storage.NO_SYNC] = '1'
-  steps = recorder.steps
-  root = folder.lstat().st_ino
   raw, lost = {}, frozenset()
-  if name == 'adopt':  # Files that were written a moment ago.
-    raw = {path.name: path.read_bytes() for path in (folder / 'raw').iterdir()}
-    lost = frozenset(p.lstat().st_ino for p in (folder / 'raw').iterdir())
-  last = f'step {len(steps) - 1},'
-  states = set()
-  for how, tree in crashes(steps, root, lost):
-    is_over = how.startswith(last)
-    key = key_of(tree, root), is_over
-    if key in states:
-      continue
-    states.add(key)
-    copy = above / 'copy'
-    shutil.rmtree(copy, ignore_errors=True)
-    make(tree, root, copy, {})
-    try:
-      check(command, copy, is_over, raw)
-    except Exception as e:
-      traceback.print_exc()
-      sys.exit(f'{name}: {how} of {len(steps) - 1}: {type(e).__name__}: {e}')
-  print(f'{len(states)} states')
+  if disk:
+    left = from_disk(command, folder, above / 'image')
+  else:
+    if name == 'adopt':  # Files that were written a moment ago.
+      files = list((folder / 'raw').iterdir())
+      raw = {path.name: path.read_bytes() for path in files}
+      lost = frozenset(path.lstat().st_ino for path in files)
+    recorder = Recorder(folder)
+    with recorder.recording():
+      if command.killed_at:
+        recorder.killed(command.first or command.run, command.killed_at)
+      command.run(folder, True)
+    left = from_records(recorder.steps, folder.lstat().st_ino, lost)
+  print(f'{try_all(command, left, above / "copy", raw)} states')
 
 
 if __name__ == '__main__':

@@ -121,9 +121,7 @@ def put_back(work_dir: staging.WorkDir) -> None:
     storage.make_folder(work_dir.shards)
   storage.remove(work_dir.old)
   storage.remove(marker)
-  storage.sync(
-    work_dir.path
-  )  # Else it may come back, and other shards with it.
+  storage.sync(work_dir.path)  # Else it may come back to other shards.
 
 
 def _move(names: Sequence[str], folder: str, target: str) -> None:

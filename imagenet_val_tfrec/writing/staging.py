@@ -70,7 +70,6 @@ class WorkDir:
       storage.replace(folder, self.target)
     elif not storage.exchange(folder, self.target):
       storage.replace(self.target, self.old)
-      storage.sync(self.path)
       try:
         storage.replace(folder, self.target)
       except BaseException:
