@@ -124,7 +124,7 @@ def test_two_processes_build_the_same_dataset(tmp_path, source):
     for folder in folders
   )
   assert threads == beam
-  assert len(threads) == 4 + 4  # Shards and metadata files.
+  assert len(threads) == 4 + 5  # Shards, metadata files, SHA256SUMS.
 
 
 def test_a_killed_dask_worker_costs_nothing(tmp_path, many, expected):

@@ -13,9 +13,11 @@ and the next build succeeds, and leaves nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import functools
+import io
 import os
 import pathlib
 import resource
@@ -30,8 +32,9 @@ from collections.abc import Callable, Iterable
 import making
 import tensorflow_datasets as tfds
 
+from imagenet_val_tfrec import images_to_tfrec
 from imagenet_val_tfrec.core import storage
-from imagenet_val_tfrec.records import frames
+from imagenet_val_tfrec.records import frames, raw_files
 from imagenet_val_tfrec.records import record as record_lib
 
 DATASET = 'imagenet_val_tfrec/made/1.0.0'
@@ -276,22 +279,92 @@ def on_a_full_disk(case: Case) -> int:
   """Builds on a disk that is full at any point; data_dir is a small tmpfs."""
   folder = case.fresh('data')
   shutil.rmtree(case.data_dir / 'template', ignore_errors=True)
+
+  def build() -> None:
+    try:
+      case.build(folder)
+    except OSError as e:
+      if 'nothing is kept. Make room' not in str(e):
+        raise ValueError('it does not say what to do') from e
+      raise
+
+  def left() -> list[str]:
+    return making.left_behind(folder)
+
+  whole = [DATASET] * bool(case.old)
+  return fill(case, build, lambda: labels_in(folder), left, whole)
+
+
+def converter_on_a_full_disk(case: Case) -> int:
+  """The same for the converter."""
+  folder = case.data_dir / 'data'
+
+  def convert(*flags: str) -> None:
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+      code = images_to_tfrec.main(
+        [
+          *('-dir', case.images, '-l', case.labels, '-s', '20'),
+          *('-tfdir', str(folder), *flags),
+        ]
+      )
+    if 'nothing is kept. Make room' in said.getvalue():
+      raise OSError(errno.ENOSPC, said.getvalue())
+    if code:
+      raise ValueError(said.getvalue())
+
+  def left() -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+  def labels() -> list[int]:
+    return labels_of(raw_files.legacy_shards(folder))
+
+  convert('-n', str(len(case.old)))
+  return fill(case, lambda: convert('--overwrite'), labels, left, left())
+
+
+def fill(
+  case: Case,
+  work: Callable[[], None],
+  labels: Callable[[], list[int] | None],
+  left: Callable[[], list[str]],
+  whole: list[str],
+) -> int:
+  """Works on ever larger disks; returns how many were too small."""
   disk = os.statvfs(case.data_dir)
   used = (disk.f_blocks - disk.f_bfree) * disk.f_bsize
-  # Else nothing would be begun.
-  storage.free_bytes = lambda _: None
-  tfds.core.utils.has_sufficient_disk_space = lambda *_, **__: True
+  storage.free_bytes = lambda _: None  # Else nothing would be begun.
   for failed in range(100):
     remount(case.data_dir, f'size={used + 1 + failed * 16_384}')
-    status = in_child(lambda: case.build(folder))
-    if labels_in(folder) != (case.old if status else case.new):
+    status = in_child(work)
+    if labels() != (case.old if status else case.new):
       sys.exit(f'size {failed}: half a dataset')
     if status == 0:
       return failed
-    left = making.left_behind(folder)
-    if status != errno.ENOSPC or left != [DATASET] * bool(case.old):
-      sys.exit(f'size {failed}: ended with {status}, left {left}')
+    if status != errno.ENOSPC or left() != whole:
+      sys.exit(f'size {failed}: ended with {status}, left {left()}')
   sys.exit('never large enough')
+
+
+def with_small_files(case: Case) -> int:
+  """Builds where no file may become larger than that."""
+  failed = 0
+  for limit in (0, 50, 500, 5_000, 50_000, 500_000, 5_000_000):
+    folder = case.fresh(f'bytes_{limit}')
+
+    def build(folder: pathlib.Path = folder, limit: int = limit) -> None:
+      resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+      case.build(folder)
+
+    status = in_child(build)
+    if status not in (0, errno.EFBIG):
+      sys.exit(f'{limit} bytes: ended with {status}')
+    failed += status != 0
+    case.check(folder)
+    shutil.rmtree(folder)
+  if status:
+    sys.exit('5 MB are too little')
+  return failed
 
 
 def on_a_read_only_disk(case: Case) -> int:
@@ -312,7 +385,9 @@ FAULTS = {
 } | {
   'with_few_descriptors': with_few_descriptors,
   'with_little_memory': with_little_memory,
+  'with_small_files': with_small_files,
   'on_a_full_disk': on_a_full_disk,
+  'converter_on_a_full_disk': converter_on_a_full_disk,
   'on_a_read_only_disk': on_a_read_only_disk,
 }
 

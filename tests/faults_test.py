@@ -48,6 +48,7 @@ def fail(how: str, mode: str, folder: pathlib.Path, data: pathlib.Path) -> int:
     ('SIGINT', OVERWRITE, 30),
     ('with_few_descriptors', NEW, 1),
     ('with_little_memory', OVERWRITE, 3),
+    ('with_small_files', OVERWRITE, 4),
   ],
 )
 def test_builds_that_fail(tmp_path, how, mode, at_least):
@@ -76,6 +77,7 @@ def disk(tmp_path):
   [
     ('on_a_full_disk', NEW, 5),
     ('on_a_full_disk', OVERWRITE, 5),
+    ('converter_on_a_full_disk', OVERWRITE, 5),
     ('on_a_read_only_disk', OVERWRITE, 1),
   ],
 )

@@ -185,7 +185,7 @@ def test_any_number_of_workers_writes_the_same(tmp_path, capsys):
     assert convert(out, '-s', '2', '--workers', workers) == 0
     found.append({p.name: p.read_bytes() for p in out.iterdir()})
   assert found[0] == found[1]
-  assert len(found[0]) == 4
+  assert len(found[0]) == 4 + 1  # And SHA256SUMS.
   assert '8/8' in capsys.readouterr().err  # The bar, at its end.
 
 

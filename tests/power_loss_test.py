@@ -1,5 +1,7 @@
 """The machine stops at any moment: nothing is lost. See `losing.py`.
 
+So `storage` syncs, and `publishing` comes to its end or is undone.
+
 Also the one way not to wait for the disk, which is for scratch data.
 """
 

@@ -171,7 +171,7 @@ def sync(path: str) -> None:
 
   Not for remote paths, which are there once they are written.
   """
-  if is_remote(path) or os.environ.get(NO_SYNC) == '1':
+  if is_remote(path) or not _syncs():
     return
   descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
   try:
@@ -182,6 +182,17 @@ def sync(path: str) -> None:
       raise
   finally:
     os.close(descriptor)
+
+
+def begin_to_sync(descriptor: int, start: int, size: int) -> None:
+  """Has the disk take some bytes of a file already, where that can be said."""
+  if _syncs() and hasattr(os, 'posix_fadvise'):
+    # Linux begins to write what is not needed; until it is written, it stays.
+    os.posix_fadvise(descriptor, start, size, os.POSIX_FADV_DONTNEED)
+
+
+def _syncs() -> bool:
+  return os.environ.get(NO_SYNC) != '1'
 
 
 def make_folder(path: str) -> None:

@@ -119,11 +119,11 @@ class StagedBuilder(
     target = self.data_dir
     if command_line.must_not_exist():
       staging.check_absent(target, False, 'That fails, by --fail_if_exists')
+    download_dir = os.fspath(
+      download_dir or os.path.join(self._data_dir_root, 'downloads')
+    )
     manual_dir = os.fspath(
-      config.manual_dir
-      or os.path.join(
-        download_dir or os.path.join(self._data_dir_root, 'downloads'), 'manual'
-      )
+      config.manual_dir or os.path.join(download_dir, 'manual')
     )
     if storage.exists(target) and not mode.overwrite_dataset:
       self._check(manual_dir, config)
@@ -170,22 +170,17 @@ class StagedBuilder(
       building = _Building(work_dir, manual_dir)
       # TFDS names the default config two folders above, and does not sync it.
       built = os.path.join(work_dir.path, 'dataset', 'config', 'version')
-      old_splits = self.info.splits
-      # Else TFDS asks for the room of the old dataset, not of the new one.
-      self.info.set_splits(tfds.core.SplitDict([]))
       with (
         tfds.core.utils.temporary_assignment(self, '_building', building),
         tfds.core.utils.temporary_assignment(self, '_data_dir', built),
+        # There TFDS sees no disk, and does not want room for the old dataset.
+        tfds.core.utils.temporary_assignment(self, '_data_dir_root', built),
       ):
-        try:
-          super().download_and_prepare(
-            download_dir=download_dir,
-            download_config=config.replace(try_download_gcs=False),
-            **kwargs,
-          )
-        except BaseException:
-          self.info.set_splits(old_splits)
-          raise
+        super().download_and_prepare(
+          download_dir=download_dir,
+          download_config=config.replace(try_download_gcs=False),
+          **kwargs,
+        )
       name_default_config(self, target)
       work_dir.publish(built)
     self._closed = None

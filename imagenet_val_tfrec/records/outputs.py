@@ -18,6 +18,7 @@ from imagenet_val_tfrec.records import sums
 FILE_FORMATS = ('tfrecord', 'array_record')
 
 _WRITE_AT = 1 << 19  # Bytes.
+_SYNC_AT = 1 << 23  # Bytes.
 _MOST_PARTS = 512  # The system takes 1,024 (IOV_MAX); a record has 5.
 
 
@@ -45,6 +46,7 @@ class _TfRecordOutput:
     self._parts: list[bytes] = []
     self._waiting = 0
     self._sha256 = hashlib.sha256()
+    self._written = self._synced = 0
     if storage.is_remote(path):
       self._fd, self._file = -1, epath.Path(path).open('wb')
     else:
@@ -76,10 +78,15 @@ class _TfRecordOutput:
       self._sha256.update(part)
     if self._file is not None:
       self._file.write(b''.join(parts))
-    elif parts and (done := os.writev(self._fd, parts)) < waiting:
+      return
+    if parts and (done := os.writev(self._fd, parts)) < waiting:
       rest = memoryview(b''.join(parts))[done:]  # A full disk, or a signal.
       while rest:
         rest = rest[os.write(self._fd, rest) :]
+    self._written += waiting
+    if (size := self._written - self._synced) >= _SYNC_AT:
+      storage.begin_to_sync(self._fd, self._synced, size)
+      self._synced = self._written
 
 
 class _ArrayRecordOutput:
