@@ -39,6 +39,10 @@ ROWS = (
   Row(name='cat', command='cat {tar} > {out}/copy'),
   Row(name='this builder', command='{work} this_builder {data} {out}'),
   Row(
+    name='this builder, no sync',
+    command='IMAGENET_VAL_TFREC_NO_SYNC=1 {work} this_builder {data} {out}',
+  ),
+  Row(
     name='this builder, folder', command='{work} this_builder {folder} {out}'
   ),
   Row(name='checks alone', command='{work} checks {tar}'),
