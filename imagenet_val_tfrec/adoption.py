@@ -28,8 +28,6 @@ _NO_HARD_LINK = (
   *(errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EACCES),
   *(errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS),
 )
-
-
 _IN_THE_WAY = (
   'Say overwrite to replace it, or another data_dir, or a config of another '
   'name'
@@ -37,19 +35,12 @@ _IN_THE_WAY = (
 
 
 class _File(NamedTuple):
-  """A file to adopt.
-
-  Attributes:
-    path: Of the file.
-    length: How many records are in it.
-    size: In bytes.
-    labels: Of its first and its last record.
-  """
+  """A file to adopt."""
 
   path: str
-  length: int
-  size: int
-  labels: tuple[int, int]
+  length: int  # How many records are in it.
+  size: int  # In bytes.
+  labels: tuple[int, int]  # Of its first and its last record.
 
 
 def adopt(
@@ -64,26 +55,24 @@ def adopt(
 
   Nothing is copied: the files get second names (hard links, or symbolic links
   where those cannot be made, as to another disk). Records are counted by their
-  frames; the first and the last one of each file are checked. To check all is
-  what `imagenet_val_tfrec verify` does. The dataset's `SHA256SUMS` says of the
-  files what that of `tfrec_dir` does; those that it does not name are read.
+  frames; the first and the last one of each file are checked.
+  `imagenet_val_tfrec verify` checks all. SHA-256 sums are taken from the
+  `SHA256SUMS` of `tfrec_dir`; files that it does not name are read.
 
   Args:
     tfrec_dir: Holds `NAME_0.tfrecord` and so on.
-    data_dir: Of TFDS. The dataset will be in
-      `{data_dir}/imagenet_val_tfrec/{config}/1.0.0`.
+    data_dir: Of TFDS.
     split: Name of the split.
-    config: Name and classes of the dataset: by default `imagenet2012` with its
-      1,000; else an `ImagenetValTfrecConfig(name=…, num_classes=…)`.
+    config: Name and classes: by default `imagenet2012` with its 1,000; else an
+      `ImagenetValTfrecConfig(name=…, num_classes=…)`.
     overwrite: Whether a dataset that is there is replaced.
 
   Returns:
-    The path of the dataset's version folder.
+    The version folder: `{data_dir}/imagenet_val_tfrec/{config}/1.0.0`.
 
   Raises:
-    errors.InputError: if the files are not complete, hold other records, or
-      labels that do not fit the config; or if a dataset is there already.
-      Nothing is left behind.
+    errors.InputError: if files are missing or damaged, labels do not fit the
+      config, or a dataset is there already. Nothing is left behind.
     OSError: if there are no files, or they cannot be read or linked.
 
   Example:
@@ -94,30 +83,28 @@ def adopt(
     8
   """
   tfrec_dir, data_dir = os.fspath(tfrec_dir), os.fspath(data_dir)
-  for path in (tfrec_dir, data_dir):
-    if storage.is_remote(path):
-      raise errors.InputError(
-        f'{path}: files there cannot be linked, expected a folder of this '
-        'machine. Adopt here, then copy the dataset'
-      )
+  for path in filter(storage.is_remote, (tfrec_dir, data_dir)):
+    raise errors.InputError(
+      f'{path}: files there cannot be linked, expected a folder of this '
+      'machine. Adopt here, then copy the dataset'
+    )
   files = [_examine(path) for path in raw_files.legacy_shards(tfrec_dir)]
   counting.check_older(
     [file.path for file in files], [file.length for file in files]
   )
   _check_split(split)
   # TFDS would read an existing dataset, which may be damaged.
-  nowhere = os.path.join(os.path.abspath(data_dir), '.nowhere')
+  data_dir = os.path.abspath(data_dir)
+  nowhere = os.path.join(data_dir, '.nowhere')
   builder = _builder(nowhere, config)
-  target = os.path.join(
-    os.path.abspath(data_dir), os.path.relpath(builder.data_dir, nowhere)
-  )
+  target = os.path.join(data_dir, os.path.relpath(builder.data_dir, nowhere))
   staging.check_absent(target, overwrite, _IN_THE_WAY)
   _check_labels(files, builder.info.features['label'].num_classes)
   with staging.open_work_dir(staging.beside(target), target) as work_dir:
     # Again: another process may have built it meanwhile.
     staging.check_absent(target, overwrite, _IN_THE_WAY)
     adopted = _builder(work_dir.path, config)
-    _fill(adopted, files, split, adopted_from=tfrec_dir)
+    _fill(adopted, files, split)
     staged_builder.name_default_config(builder, target)
     work_dir.publish(os.fspath(adopted.data_dir))
   return target
@@ -176,30 +163,24 @@ def _label(
 
 
 def _check_labels(files: Sequence[_File], num_classes: int) -> None:
-  wrong = [
+  wrong = errors.Offenders(
     f'{file.path}: {problem}'
     for file in files
     for label in dict.fromkeys(file.labels)
     if (problem := record_lib.label_problem(label, num_classes))
-  ]
+  )
   if wrong:
-    raise errors.InputError(
-      errors.offenders(
-        'labels of first or last records do not fit the config',
-        wrong,
-        'Say a config of that many classes: --config '
-        '\'{"name": "…", "num_classes": …}\', or in Python '
-        'ImagenetValTfrecConfig(name=…, num_classes=…)',
-      )
+    what = 'labels of first or last records do not fit the config'
+    advice = (
+      'Say a config of that many classes: --config '
+      '\'{"name": "…", "num_classes": …}\', or in Python '
+      'ImagenetValTfrecConfig(name=…, num_classes=…)'
     )
+    raise errors.InputError(wrong.message(what, advice))
 
 
 def _fill(
-  builder: tfds.core.DatasetBuilder,
-  files: Sequence[_File],
-  split: str,
-  *,
-  adopted_from: str,
+  builder: tfds.core.DatasetBuilder, files: Sequence[_File], split: str
 ) -> None:
   """Makes the builder's folder a dataset of the files."""
   folder = builder.data_path
@@ -213,9 +194,9 @@ def _fill(
   shards = template.sharded_filepaths(num_shards=len(files))
   for file, shard in zip(files, shards, strict=True):
     _give_name(file.path, os.fspath(shard))
-  names = [os.path.basename(shard) for shard in shards]
-  digests = zip(names, _digests(files), strict=True)
-  sums.write(os.fspath(folder), dict(digests))
+  names = map(os.path.basename, shards)
+  digests = dict(zip(names, _digests(files), strict=True))
+  sums.write(os.fspath(folder), digests)
   info = tfds.core.SplitInfo(
     name=split,
     shard_lengths=[file.length for file in files],
@@ -223,9 +204,8 @@ def _fill(
     filename_template=template,
   )
   builder.info.set_splits(tfds.core.SplitDict([info]))
-  builder.info.metadata[provenance.ADOPTED_FROM] = os.path.basename(
-    os.path.abspath(adopted_from)
-  )
+  name = os.path.basename(os.path.abspath(os.path.dirname(files[0].path)))
+  builder.info.metadata[provenance.ADOPTED_FROM] = name
   builder.info.write_to_directory(folder)
 
 
@@ -237,9 +217,8 @@ def _digests(files: Sequence[_File]) -> Iterator[str]:
     storage.sync(file.path)
     return known.get(os.path.basename(file.path)) or sums.of_file(file.path)
 
-  yield from workers.in_order(
-    digest, files, workers.num_cpus(), threading.Event()
-  )
+  stop = threading.Event()
+  return workers.in_order(digest, files, workers.num_cpus(), stop)
 
 
 def _give_name(path: str, name: str) -> None:

@@ -26,7 +26,6 @@ from imagenet_val_tfrec.writing import publishing, runners, shards, staging
 # In the folder of the files, so on the same disk; no glob finds it.
 _WORK_DIR = '.incomplete'
 # What the older script printed about its options, printed here as well.
-_DIVIDER = '-' * 37
 _OLD_OPTIONS = (
   *('image_dir', 'img_shard', 'tfrec_base', 'label_file', 'tfrec_dir'),
   'num_images',
@@ -66,15 +65,13 @@ def make_tfrec(
     img_shard: How many images go in each file; the last may have fewer.
     tfrec_base: The files are `{tfrec_base}_0.tfrecord` and so on.
     label_file: One `NAME LABEL` a line.
-    tfrec_dir: Where the files go; it is made if it does not exist.
-    num_images: Only the first that many lines of the label file (0: all).
+    tfrec_dir: Where the files go; made if it does not exist.
+    num_images: Only the first lines of the label file (0: all).
     workers: How many threads (0: two for each processor).
-    beam_pipeline_options: Flags for Apache Beam, as `tfds build` takes them,
-      to run on it instead: `runner=DirectRunner,direct_num_workers=2`.
-    overwrite: Whether files of that base name may be replaced. Files of other
-      names are left alone.
-    check_labels: Whether labels of official ImageNet names must be the true
-      ones.
+    beam_pipeline_options: Flags of `tfds build`, to run on Apache Beam instead:
+      `runner=DirectRunner,direct_num_workers=2`.
+    overwrite: Whether files of that base name, and no others, are replaced.
+    check_labels: Whether official ImageNet names must have the true labels.
     max_pixels: Most pixels that an image header may promise.
 
   Returns:
@@ -104,19 +101,23 @@ def make_tfrec(
   label_lines = labels_lib.read_labels(label_file)
   if check_labels:
     imagenet.check_labels(label_lines, unless='--no_check_labels')
+  source = sources.open_source(image_dir)
   examples = join.locate(
-    label_lines,
-    sources.open_source(image_dir),
-    limit=num_images,
-    max_pixels=max_pixels,
+    label_lines, source, limit=num_images, max_pixels=max_pixels
   )
-  plan = _plan(examples, img_shard, tfrec_base, max_pixels)
-  work_dir_path = os.path.join(tfrec_dir, _WORK_DIR)
+  whole, rest = divmod(len(examples), img_shard)
+  lengths = [img_shard] * whole + [rest] * (rest > 0)
+  numbers = range(len(lengths))
+  plan = plan_lib.Plan(
+    examples=examples,
+    lengths=lengths,
+    filenames=[raw_files.shard_name(tfrec_base, i) for i in numbers],
+    checks=jpeg.Checks(max_pixels=max_pixels),
+  )
+  at = os.path.join(tfrec_dir, _WORK_DIR)
   with (
     publishing.removed_if_empty(tfrec_dir),
-    staging.open_work_dir(
-      work_dir_path, tfrec_dir, publishing.put_back
-    ) as work_dir,
+    staging.open_work_dir(at, tfrec_dir, publishing.put_back) as work_dir,
   ):
     publishing.in_the_way(tfrec_dir, tfrec_base, overwrite)
     # The words of the older script.
@@ -148,22 +149,13 @@ def make_tfrec(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command line.
-
-  Args:
-    argv: The arguments (None: those of this process).
-
-  Returns:
-    The exit code.
-  """
+  """Runs the command line (None: that of this process); returns its code."""
   arguments = vars(_parser().parse_args(argv))
 
   def work() -> int:
-    print(_DIVIDER)
-    print('Command line options:')
-    for name in _OLD_OPTIONS:
-      print(f' --{name:<11}:  {arguments[name]}')
-    print(_DIVIDER)
+    values = [f' --{name:<11}:  {arguments[name]}' for name in _OLD_OPTIONS]
+    divider = '-' * 37
+    print(divider, 'Command line options:', *values, divider, sep='\n')
     make_tfrec(**arguments)
     return 0
 
@@ -195,7 +187,6 @@ def _parser() -> argparse.ArgumentParser:
     '--no_check_labels',
     dest='check_labels',
     action='store_false',
-    default=True,
     help='take other labels than the true ones for official ImageNet names',
   )
   return parser
@@ -222,21 +213,6 @@ def _check_arguments(
       f'tfrec_base is {tfrec_base!r}, expected the beginning of a file name; '
       'the folder is tfrec_dir'
     )
-
-
-def _plan(
-  examples: join.Examples, img_shard: int, tfrec_base: str, max_pixels: int
-) -> plan_lib.Plan:
-  whole, rest = divmod(len(examples), img_shard)
-  lengths = [img_shard] * whole + [rest] * (rest > 0)
-  return plan_lib.Plan(
-    examples=examples,
-    lengths=lengths,
-    filenames=[
-      raw_files.shard_name(tfrec_base, i) for i in range(len(lengths))
-    ],
-    checks=jpeg.Checks(max_pixels=max_pixels),
-  )
 
 
 if __name__ == '__main__':

@@ -30,8 +30,8 @@ def parser(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     record: A serialised example, string [].
 
   Returns:
-    The image, uint8 [height, width, 3], gray and CMYK converted; and the
-    label, int32 [].
+    The image, uint8 [height, width, 3], also of gray and CMYK; the label,
+    int32 [].
 
   Raises:
     tf.errors.InvalidArgumentError: if a field is missing, the label is out of
@@ -67,18 +67,16 @@ def input_fn(
   The files are counted by their frames first, which takes some 5 µs a record.
 
   Args:
-    tfrec_dir: Holds `NAME_0.tfrecord` and so on, which are read in numeric
-      order: `NAME_10` after `NAME_9`.
+    tfrec_dir: Holds `NAME_0.tfrecord` and so on, read in numeric order:
+      `NAME_10` after `NAME_9`.
     batchsize: Examples in a batch.
     height: Of the images, in pixels.
     width: Of the images, in pixels.
-    preprocess: From what `parser` returns, makes an image of that height and
-      width, and its label. By default, `pipeline.preprocess` does: the short
-      side is resized to 256 / 224 of the larger of height and width, and the
-      centre is cropped.
-    drop_remainder: Whether a last batch that is not full is left out.
-    shuffle_buffer: How many examples, still encoded, are shuffled at a time;
-      with 0, they come in order.
+    preprocess: Makes an image of that height and width, and its label, from
+      what `parser` returns. By default `pipeline.preprocess` does: it resizes
+      the short side to 256 / 224 of the larger of both and crops the centre.
+    drop_remainder: Whether to leave out a last batch that is not full.
+    shuffle_buffer: How many encoded examples to shuffle at a time (0: none).
     seed: Of the shuffling.
     repeat: Whether to begin anew at the end, for ever.
 
@@ -112,10 +110,9 @@ def input_fn(
     dataset = dataset.shuffle(shuffle_buffer, seed=seed)
   if repeat:
     dataset = dataset.repeat()
-  dataset = dataset.map(
-    example, num_parallel_calls=2 * workers.num_cpus(), deterministic=True
-  )
+  calls = 2 * workers.num_cpus()
+  dataset = dataset.map(example, num_parallel_calls=calls, deterministic=True)
+  dataset = dataset.batch(batchsize, drop_remainder=drop_remainder)
   options = tf.data.Options()
   options.autotune.enabled = False
-  dataset = dataset.batch(batchsize, drop_remainder=drop_remainder)
   return dataset.prefetch(2).with_options(options)

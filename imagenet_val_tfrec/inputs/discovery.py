@@ -27,22 +27,12 @@ the true labels are used, which ship with tensorflow-datasets. Then:
 """
 LABELS = ('val.txt', 'LOC_val_solution.csv')
 
-_FIRST_NAME = imagenet.official_name(1)
-
 
 def find_images(folder: str) -> sources.ImageSource:
-  """Finds the validation images in a folder.
+  """Finds the first of `IMAGES` in a folder, else takes the images in it.
 
-  Args:
-    folder: Where to look: for the tar, then for the usual folders of images,
-      then whether it is such a folder itself.
-
-  Returns:
-    The first that is there.
-
-  Raises:
-    FileNotFoundError: if nothing fits; says what was looked for, what is
-      there, and what to do.
+  If there are none, FileNotFoundError says what was looked for, what is there,
+  and what to do.
   """
   for name in IMAGES:
     path = os.path.join(folder, name)
@@ -59,7 +49,7 @@ def find_images(folder: str) -> sources.ImageSource:
     inside = 'The folder is empty.'
   raise FileNotFoundError(
     f'No ImageNet validation images in {folder}\n'
-    f'Looked for: {", ".join(IMAGES)}, {_FIRST_NAME} …\n'
+    f'Looked for: {", ".join(IMAGES)}, {imagenet.official_name(1)} …\n'
     f'{inside}\n'
     f'Get {TAR} (6.7 GB) from https://image-net.org/download-images, then: '
     'tfds build imagenet_val_tfrec --manual_dir=FOLDER_OF_THE_TAR\n'
@@ -74,12 +64,7 @@ def find_label_file(folder: str) -> str | None:
 
 
 def read_labels(path: str) -> labels_lib.Labels:
-  """Reads a label file of any kind: lines, or Kaggle's CSV.
-
-  Raises:
-    labels.LabelError: if it cannot be used.
-    FileNotFoundError: if it is not there.
-  """
+  """As `labels.read_labels`, of any kind of file: lines, or Kaggle's CSV."""
   state = storage.state_of(path)
   if path.endswith('.csv'):
     with storage.open_file(path) as file:
@@ -90,14 +75,9 @@ def read_labels(path: str) -> labels_lib.Labels:
 
 
 def labels_of(source: sources.ImageSource) -> labels_lib.Labels:
-  """Returns the true labels, for a source of official images.
-
-  Raises:
-    errors.InputError: if its images have other names.
-  """
-  for entry in source.entries():
-    if imagenet.is_official(entry.path):
-      return imagenet.true_label_file()
+  """Returns the true labels; InputError if images have no official names."""
+  if any(imagenet.is_official(entry.path) for entry in source.entries()):
+    return imagenet.true_label_file()
   raise errors.InputError(
     f'{source.path}: no label file was given, and these are not the images of '
     'ImageNet; say label_file in the config: one "NAME LABEL" a line'

@@ -14,21 +14,15 @@ MOST_BYTES = 4096  # As PATH_MAX of Linux.
 class Entry(NamedTuple):
   """One file of a source.
 
-  Attributes:
-    path: Relative to the source. It ends in `/` if it is not a file but may
-      hold more of them: a folder that cannot be walked, or, as `/`, what
-      follows the end of a tar.
-    offset: Of its first byte, in the tar (0 in a folder).
-    size: In bytes.
-    mtime_ns: When it was changed last; in a tar, when the tar was.
-    problem: What it is if not a plain file, e.g. `'a FIFO'`, else ''.
+  Its path ends in `/` if it is not a file but may hold more of them: a folder
+  that cannot be walked, or, as `/`, what follows the end of a tar.
   """
 
-  path: str
-  offset: int
-  size: int
-  mtime_ns: int
-  problem: str = ''
+  path: str  # Relative to the source.
+  offset: int = 0  # Of its first byte, in a tar.
+  size: int = 0  # In bytes.
+  mtime_ns: int = 0  # When it was changed last; in a tar, when the tar was.
+  problem: str = ''  # What it is if not a plain file, e.g. 'a FIFO'.
 
   def state(self) -> int:
     """Returns what changes with name, size or time; the same in any process."""
@@ -37,7 +31,7 @@ class Entry(NamedTuple):
 
 
 def normalise(name: str) -> str:
-  """Returns the name without empty parts and `.`, so that `./a//b` is `a/b`.
+  """Returns the name without empty parts and `.`: `a/b` for `./a//b`.
 
   An absolute name stays absolute; `..` stays. Where nothing is left it is ''.
   """

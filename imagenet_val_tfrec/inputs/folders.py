@@ -45,9 +45,8 @@ def _walk_local(root: str) -> Iterator[entries.Entry]:
     except OSError as e:
       if not below:
         raise
-      yield entries.Entry(
-        below, 0, 0, 0, f'an unreadable folder ({e.strerror})'
-      )
+      problem = f'an unreadable folder ({e.strerror})'
+      yield entries.Entry(below, problem=problem)
   links.warn()
 
 
@@ -61,17 +60,15 @@ def _files(
       path = f'{below}{child.name}'
       try:
         status = child.stat()
-      except FileNotFoundError:
-        yield entries.Entry(path, 0, 0, 0, 'a broken link')
-        continue
       except OSError as e:
-        yield entries.Entry(path, 0, 0, 0, f'unreadable ({e.strerror})')
+        broken = isinstance(e, FileNotFoundError)
+        problem = 'a broken link' if broken else f'unreadable ({e.strerror})'
+        yield entries.Entry(path, problem=problem)
         continue
       is_folder = stat.S_ISDIR(status.st_mode)
-      if child.is_symlink() and not links.may_follow(child, path, is_folder):
-        yield entries.Entry(
-          f'{path}/', 0, 0, 0, 'a link to a folder that holds this one'
-        )
+      if child.is_symlink() and not links.may_follow(path, is_folder):
+        problem = 'a link to a folder that holds this one'
+        yield entries.Entry(f'{path}/', problem=problem)
       elif is_folder:
         subfolders.append(f'{path}/')
       else:
@@ -89,24 +86,20 @@ class _Links:
   def __init__(self, root: str):
     self._root = root
     self._real_root = os.path.realpath(root)
-    self._num_outside = 0
+    self._num_outside = self._folders = 0
     self._outside: list[str] = []  # The first few.
-    self._folders = 0
     self._warned = False
 
-  def may_follow(
-    self, link: os.DirEntry[str], path: str, is_folder: bool
-  ) -> bool:
+  def may_follow(self, path: str, is_folder: bool) -> bool:
     """Whether to follow a link."""
-    target = os.path.realpath(link.path)
+    target = os.path.realpath(os.path.join(self._root, path))
     common = os.path.commonpath([target, self._real_root])
-    if common == self._real_root:
-      return True
-    if is_folder and common == target:
+    if common == target != self._real_root and is_folder:
       return False
-    self._num_outside += 1
-    self._outside = [*self._outside, path][:_KEPT]
-    self._folders += is_folder
+    if common != self._real_root:
+      self._num_outside += 1
+      self._outside = [*self._outside, path][:_KEPT]
+      self._folders += is_folder
     return True
 
   def warn_before_following(self) -> None:
@@ -136,5 +129,4 @@ def _walk_remote(root: epath.Path) -> Iterator[entries.Entry]:
       if status.is_directory:
         todo.append((child, f'{path}/'))
       else:
-        mtime_ns = int(status.mtime * 1e9)
-        yield entries.Entry(path, 0, status.length, mtime_ns)
+        yield entries.Entry(path, 0, status.length, int(status.mtime * 1e9))

@@ -28,10 +28,6 @@ _TELLING = 3  # Fewer wrong labels do not show a cause.
 _MOST_SHIFTED = 3  # Lines.
 
 
-class WrongLabelsError(labels_lib.LabelError):
-  """Labels of official names that are not the true ones."""
-
-
 @functools.cache
 def wnids() -> tuple[str, ...]:
   """Returns the 1,000 WordNet ids in class order, e.g. `'n01440764'`."""
@@ -41,10 +37,9 @@ def wnids() -> tuple[str, ...]:
 @functools.cache
 def true_labels() -> Sequence[int]:
   """Returns the 50,000 labels, 0..999, in the order of the file names."""
-  index = {wnid: i for i, wnid in enumerate(wnids())}
-  return array.array(
-    'h', map(index.__getitem__, _shipped('validation_labels.txt'))
-  )
+  index = {wnid: label for label, wnid in enumerate(wnids())}
+  of_images = _shipped('validation_labels.txt')
+  return array.array('h', [index[wnid] for wnid in of_images])
 
 
 def official_name(number: int) -> str:
@@ -59,32 +54,26 @@ def is_official(name: str) -> bool:
 
 def true_label_file() -> labels_lib.Labels:
   """Returns the true labels as if read from a file, in name order."""
+  lines = range(1, NUM_IMAGES + 1)
+  names = [official_name(number) for number in lines]
+  pairs = zip(names, true_labels(), strict=True)
+  text = ''.join(f'{name} {label}\n' for name, label in pairs)
   return labels_lib.Labels(
     path='the true labels',
-    names=[official_name(i + 1) for i in range(NUM_IMAGES)],
+    names=names,
     labels=array.array('i', true_labels()),
-    lines=range(1, NUM_IMAGES + 1),
-    sha256=hashlib.sha256(
-      ''.join(
-        f'{official_name(i)} {label}\n'
-        for i, label in enumerate(true_labels(), 1)
-      ).encode()
-    ).hexdigest(),
+    lines=lines,
+    sha256=hashlib.sha256(text.encode()).hexdigest(),
   )
 
 
 def check_labels(
   labels: labels_lib.Labels, *, unless: str = 'check_labels=False in the config'
 ) -> None:
-  """Compares the labels of official names with the true ones.
+  """Raises LabelError if official names have other labels than the true ones.
 
-  Args:
-    labels: What is to be used; other names than the official ones pass.
-    unless: How to switch this check off, for the message.
-
-  Raises:
-    WrongLabelsError: if one differs; says how many, shows the first few, and
-      names the cause where it is a known one.
+  It names the cause where it is a known one, and by `unless` how to switch this
+  check off. Other names pass.
   """
   truth = true_labels()
   official, true = array.array('i'), array.array('i')
@@ -93,7 +82,7 @@ def check_labels(
     if match and 1 <= int(match[1]) <= NUM_IMAGES:
       official.append(i)
       true.append(truth[int(match[1]) - 1])
-  found = array.array('i', map(labels.labels.__getitem__, official))
+  found = array.array('i', [labels.labels[i] for i in official])
   if found == true:
     return
   wrong = array.array('i', (k for k, t in enumerate(true) if found[k] != t))
@@ -101,24 +90,21 @@ def check_labels(
     f'{labels.path}: {len(wrong):,} of {len(official):,} labels of official '
     'names are not the true ones:'
   ]
-  lines += [
-    f'  {labels.where(official[k])}: '
-    f'{errors.quoted(labels.names[official[k]])} has label {found[k]}, the '
-    f'true one is {true[k]}'
-    for k in wrong[:_SHOWN]
-  ]
+  for k in wrong[:_SHOWN]:
+    name = errors.quoted(labels.names[official[k]])
+    lines.append(
+      f'  {labels.where(official[k])}: {name} has label {found[k]}, the true '
+      f'one is {true[k]}'
+    )
   if len(wrong) > _SHOWN:
     lines.append(f'  … and {len(wrong) - _SHOWN:,} more')
-  start = labels.where(official[wrong[0]])
-  cut_short = (
-    labels.cut_short
-    and len(wrong) == 1
-    and official[wrong[0]] == len(labels) - 1
-  )
-  if cause := _cause(found, true, wrong, start, cut_short):
+  first = official[wrong[0]]
+  only_last = len(wrong) == 1 and first == len(labels) - 1
+  cut_short = labels.cut_short and only_last
+  if cause := _cause(found, true, wrong, labels.where(first), cut_short):
     lines.append(f'Cause: {cause}.')
   lines.append(f'Use the true labels, or say {unless} if you mean these.')
-  raise WrongLabelsError('\n'.join(lines))
+  raise labels_lib.LabelError('\n'.join(lines))
 
 
 def _cause(
@@ -130,12 +116,8 @@ def _cause(
 ) -> str:
   """Names the mistake behind the wrong labels, or ''.
 
-  Args:
-    found: Labels of official names.
-    true: Those that they should have.
-    wrong: Indices where these differ.
-    start: Place of the first of them.
-    cut_short: Whether only the last line is wrong, and it has no end.
+  `wrong` are the indices where `found` and `true` differ, `start` is the place
+  of the first; `cut_short`: only the last line is wrong, and it has no end.
   """
   if cut_short and str(true[-1]).startswith(str(found[-1])):
     return 'the file is cut within its last number'

@@ -30,16 +30,10 @@ class JoinError(errors.InputError):
 class Examples:
   """Labelled images and where each one is; one slot of an array for each.
 
-  Attributes:
-    labels: Names, labels and lines, in the order that the examples will have.
-    source: Where the images are.
-    source_state: As in `sources.ImageSource.state`.
-    folders: Folders of the source that hold labelled images, each ending in
-      `/` (or '').
-    folder_ids: Index in `folders`, for each image.
-    offsets: Of the first byte, for each image (0 in a folder).
-    sizes: In bytes, for each image.
-    mtimes: In nanoseconds, for each image.
+  They stand in the order that the examples will have. Each of `folders` holds
+  labelled images and ends in `/` (or is ''); `folder_ids` are indices of it.
+  The other arrays hold what `entries.Entry` says of each image, and
+  `source_state` is `sources.ImageSource.state`.
   """
 
   labels: labels_lib.Labels
@@ -115,20 +109,9 @@ def locate(
   `a.jpg` is found as `a.jpg` or as `val/n01440764/a.jpg`. If several labels
   match, the longest one counts; if several files match one label, the one below
   the fewest folders. Absolute paths and `..` are never matched.
-
-  Args:
-    labels: What to find.
-    source: Where.
-    limit: Only the first that many labels (0: all).
-    max_pixels: Most pixels of an image. Its file may have a byte for each, or
-      100 MB if that is more.
-
-  Returns:
-    Where each image is.
-
-  Raises:
-    JoinError: if an image is missing, is there twice, is no plain file, or is
-      too large to be an image.
+  Only the first `limit` labels are looked for (0: all). Raises JoinError if an
+  image is missing, is there twice, is no plain file, or has more bytes than
+  `max_pixels` and than 100 MB.
   """
   everything = len(labels)
   labels = labels.part(0, limit or everything)
@@ -159,35 +142,28 @@ class _LeftOut:
   """Counts the images of a source that no label names."""
 
   def __init__(self) -> None:
-    self._names: list[str] = []  # The first few.
-    self._images = 0
-    self._apple = 0
-    self._closed: list[str] = []  # The first few.
-    self._num_closed = 0
+    self._images = self._apple = 0
+    self._names: list[str] = []  # The first few images.
+    self._closed: list[str] = []  # The first few that cannot be looked into.
 
   def add(self, entry: entries.Entry) -> None:
     """Counts the entry if it is an image."""
     if entry.problem and entry.path.endswith('/'):
-      self._num_closed += 1
-      if len(self._closed) < _KEPT - 1:
-        where = '' if entry.path == '/' else f'{errors.quoted(entry.path)}, '
-        self._closed.append(f'{where}{entry.problem}')
+      where = '' if entry.path == '/' else f'{errors.quoted(entry.path)}, '
+      self._closed = [*self._closed, f'{where}{entry.problem}'][:_KEPT]
       return
     name = entry.path.rpartition('/')[2]
     if name.startswith('._'):
       self._apple += 1
-    elif not (
-      entry.problem or name.startswith('.') or name.endswith(_NOT_IMAGES)
-    ):
+    elif not (entry.problem or name[:1] == '.' or name.endswith(_NOT_IMAGES)):
       self._images += 1
       self._names = [*self._names, entry.path][:_KEPT]
 
   def hint(self) -> str:
     """Says which images are there, for when others are missing."""
+    hint = 'It has no images without a label.'
     if self._names:
       hint = f'Its images without a label: {errors.some(self._names)}.'
-    else:
-      hint = 'It has no images without a label.'
     return f'{hint} {self._unseen()}.' if self._closed else hint
 
   def warning(self, label_file: str) -> str:
@@ -205,8 +181,8 @@ class _LeftOut:
     return '; '.join(found)
 
   def _unseen(self) -> str:
-    more = '; …' if self._num_closed > len(self._closed) else ''
-    return f'Not looked into: {"; ".join(self._closed)}{more}'
+    more = ['…'] if len(self._closed) == _KEPT else []
+    return f'Not looked into: {"; ".join(self._closed[: _KEPT - 1] + more)}'
 
 
 class _Matches:
@@ -260,23 +236,20 @@ class _Matches:
   def problems(self, source: str, hint: str) -> str:
     """Says which slots are empty or filled wrongly; '' if none is.
 
-    Args:
-      source: Where the images are, for the message.
-      hint: What to say where images are missing.
+    The hint is for images that are missing.
     """
     where, folders = self._labels.where, list(self.folders)
     messages = []
     if -1 in self._depths:
-      missing = errors.Offenders(
+      missing = (
         f'{where(slot)}: {errors.quoted(self._labels.names[slot])}'
         for slot, depth in enumerate(self._depths)
         if depth < 0
       )
       if any('\\' in name for name in self._labels.names):
         hint += ' Between folders "/" is expected, not a backslash.'
-      messages.append(
-        missing.message(f'labelled images are missing from {source}', hint)
-      )
+      what = f'labelled images are missing from {source}'
+      messages.append(errors.offenders(what, missing, hint))
     bad = errors.Offenders()
     for slot in sorted({*self._doubles, *self._unfit}):
       name = self._labels.names[slot]
@@ -288,9 +261,8 @@ class _Matches:
         what = f'{path} is {self._unfit[slot]}'
       bad.add(f'{where(slot)}: {what}')
     if bad:
-      messages.append(
-        bad.message(f'labelled images cannot be used in {source}')
-      )
+      what = f'labelled images cannot be used in {source}'
+      messages.append(bad.message(what))
     return '\n'.join(messages)
 
   def _find(self, path: str) -> tuple[int, str]:
@@ -300,23 +272,15 @@ class _Matches:
     if not self._index:
       # While the source stands in the labels' order, no dict is needed.
       folder, slash, name = path.rpartition('/')
-      if (
-        not self._most_slashes
-        and self._next < len(self._labels)
-        and name == self._labels.names[self._next]
-      ):
+      in_order = self._next < len(self._labels) and not self._most_slashes
+      if in_order and name == self._labels.names[self._next]:
         self._next += 1
         return self._next - 1, folder + slash
       self._index = {name: i for i, name in enumerate(self._labels.names)}
     # The longest name that fits is meant, so the fewest folders before it.
-    start, starts = len(path) + 1, []
-    for _ in range(self._most_slashes + 1):
-      start = path.rfind('/', 0, start - 1) + 1
-      starts.append(start)
-      if not start:
-        break
-    for start in reversed(starts):
-      slot = self._index.get(path[start:], -1)
-      if slot >= 0:
-        return slot, path[:start]
+    parts = path.split('/')[-self._most_slashes - 1 :]
+    for i in range(len(parts)):
+      name = '/'.join(parts[i:])
+      if name in self._index:
+        return self._index[name], path.removesuffix(name)
     return -1, ''

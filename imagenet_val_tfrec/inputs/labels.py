@@ -12,7 +12,7 @@ import itertools
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, NamedTuple
+from typing import IO
 
 from imagenet_val_tfrec.core import errors, magic, storage
 from imagenet_val_tfrec.inputs import entries
@@ -36,31 +36,19 @@ class LabelError(errors.InputError):
   """A label file that cannot be used; the message has path and line."""
 
 
-class Line(NamedTuple):
-  """What one line says."""
-
-  name: str
-  label: int
-
-
-class _LineError(ValueError):
-  """A line that cannot be read; the message says why."""
+# Reads one line: a name and its label, or None for a line without them.
+# Raises ValueError that says why a line cannot be read.
+ReadLine = Callable[[str], tuple[str, int] | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Labels:
   """Labelled image names, in file order.
 
-  Attributes:
-    path: The label file, for messages.
-    names: Names, relative, `/` between folders, each one once.
-    labels: Class of each name, 0 or more.
-    lines: Line of each name in the file, from 1.
-    sha256: Of the label file's bytes, as hex digits.
-    cut_short: Whether the last line has no line end, as in a file that was
-      cut (or just written so).
-    file_state: Size of the file, and when it was changed last, as it was read;
-      None if that is not known.
+  Names are relative, with `/` between folders, each one once; labels are 0 or
+  more; lines count from 1. `sha256` is of the file's bytes. The file is
+  `cut_short` if its last line has no line end. Its `file_state` is that of
+  `storage.state_of` when it was read; None if that is not known.
   """
 
   path: str
@@ -70,13 +58,6 @@ class Labels:
   sha256: str
   cut_short: bool = False
   file_state: tuple[int, int] | None = None
-
-  def __post_init__(self) -> None:
-    if not len(self.names) == len(self.labels) == len(self.lines):
-      raise ValueError(
-        f'{len(self.names)} names, {len(self.labels)} labels and '
-        f'{len(self.lines)} lines; expected as many of each'
-      )
 
   def __len__(self) -> int:
     return len(self.names)
@@ -108,28 +89,16 @@ class Labels:
       for i, label in enumerate(self.labels)
       if record_lib.label_problem(label, num_classes)
     )
-    raise LabelError(
-      errors.offenders(
-        f'labels are out of range 0..{num_classes - 1}',
-        found,
-        'Correct the labels, or say the right num_classes.',
-      )
-    )
+    what = f'labels are out of range 0..{num_classes - 1}'
+    advice = 'Correct the labels, or say the right num_classes.'
+    raise LabelError(errors.offenders(what, found, advice))
 
 
 def read_labels(path: str) -> Labels:
-  """Reads a label file.
+  """Reads UTF-8 text, one `NAME LABEL` a line.
 
-  Args:
-    path: UTF-8 text, one `NAME LABEL` a line; blank lines, a byte order mark,
-      tabs and CRLF are fine.
-
-  Returns:
-    The names and labels, in file order.
-
-  Raises:
-    LabelError: if a line is not as expected, or a name occurs twice.
-    FileNotFoundError: if there is no such file.
+  Blank lines, a byte order mark, tabs and CRLF are fine. Raises LabelError if a
+  line is not as expected, or a name occurs twice.
   """
   with storage.open_file(path) as file:
     try:
@@ -145,28 +114,17 @@ def parse_labels(file: IO[bytes], *, path: str) -> Labels:
 
 
 def parse_kaggle(file: IO[bytes], *, path: str, wnids: Sequence[str]) -> Labels:
-  """Reads Kaggle's `LOC_val_solution.csv`.
+  """As `parse_labels`, of Kaggle's `LOC_val_solution.csv`.
 
-  Args:
-    file: Open; `ImageId,PredictionString`, then lines such as
-      `ILSVRC2012_val_00000001,n01751748 111 108 441 193`: the class of the
-      first box is the label.
-    path: Of the file, for messages.
-    wnids: The 1,000 WordNet ids; a label is an index of it.
-
-  Returns:
-    The names (with `.JPEG`) and labels, in file order.
-
-  Raises:
-    LabelError: as `read_labels`.
+  After `ImageId,PredictionString` come lines such as
+  `ILSVRC2012_val_00000001,n01751748 111 108 441 193`. The label is the index in
+  `wnids` of the first box's class; names get `.JPEG`.
   """
   classes = {wnid: label for label, wnid in enumerate(wnids)}
   return _parse(file, path, lambda line: _read_kaggle_line(line, classes))
 
 
-def _parse(
-  file: IO[bytes], path: str, read_line: Callable[[str], Line | None]
-) -> Labels:
+def _parse(file: IO[bytes], path: str, read_line: ReadLine) -> Labels:
   names: list[str] = []
   labels, numbers = array.array('i'), array.array('i')
   problems = errors.Offenders()
@@ -178,20 +136,21 @@ def _parse(
     text = raw.removeprefix(_BOM) if number == 1 else raw
     try:
       if len(text) >= _LONGEST_LINE:
-        raise _LineError('a line without end')
+        raise ValueError('a line without end')
       line = read_line(text.decode('utf-8').rstrip('\r\n'))
       if line:
-        names.append(line.name)
-        labels.append(line.label)
+        name, label = line
+        names.append(name)
+        labels.append(label)
         numbers.append(number)
     except ValueError as e:
       # Before the first label it may be another file altogether.
       if not names and (what := _mistaken(text, blank)):
         raise LabelError(f'{path}: {what}') from e
+      what = str(e)
       if isinstance(e, UnicodeDecodeError):
-        problems.add(f'{path}:{number}: byte {e.start} is not UTF-8 text')
-      else:
-        problems.add(f'{path}:{number}: {e}')
+        what = f'byte {e.start} is not UTF-8 text'
+      problems.add(f'{path}:{number}: {what}')
       if len(text) >= _LONGEST_LINE:
         break
     blank = blank and not text.strip()
@@ -224,35 +183,30 @@ def _refuse_twice(labels: Labels) -> None:
     return
   same, similar = errors.Offenders(), errors.Offenders()
   lines: dict[str, int] = {}
-  first: dict[str, tuple[str, int]] = {}
+  first: dict[str, str] = {}
   for i, name in enumerate(labels.names):
     if hash(name.lower()) not in repeated:
       continue
     where = f'{labels.where(i)}: {errors.quoted(name)}'
-    other, line = first.setdefault(name.lower(), (name, labels.lines[i]))
+    other = first.setdefault(name.lower(), name)
     if name in lines:
       same.add(f'{where}, as on line {lines[name]}')
     elif name != other:
-      similar.add(f'{where}, {errors.quoted(other)} on line {line}')
+      similar.add(f'{where}, {errors.quoted(other)} on line {lines[other]}')
     lines.setdefault(name, labels.lines[i])
   if same:
     raise LabelError(same.message('names occur twice', 'Keep one of each.'))
   if similar:
-    warnings.warn(
-      similar.message(
-        'names differ from another one only in upper and lower case',
-        'On a disk that does not tell these apart they are one file.',
-      ),
-      stacklevel=2,
-    )
+    what = 'names differ from another one only in upper and lower case'
+    advice = 'On a disk that does not tell these apart they are one file.'
+    warnings.warn(similar.message(what, advice), stacklevel=2)
 
 
 def _mistaken(text: bytes, blank: bool) -> str:
   """Says what a file is instead of a label file; '' if that is not known.
 
-  Args:
-    text: A line that cannot be read, or its start if it is very long.
-    blank: Whether all lines before it are blank.
+  The text is that of a line that cannot be read, or its start if it is very
+  long; `blank` says whether all lines before it are blank.
   """
   kind = magic.kind_of(text)
   if b'\0' in text and _UTF_16.search(text):
@@ -270,49 +224,44 @@ def _mistaken(text: bytes, blank: bool) -> str:
   return ''
 
 
-def _read_line(line: str) -> Line | None:
+def _read_line(line: str) -> tuple[str, int] | None:
   """Reads `NAME LABEL`, with blanks or tabs between."""
   parts = [part for part in line.replace('\t', ' ').split(' ') if part]
   if not parts:
     return None
   if len(parts) != 2:
-    raise _LineError(_miscounted(parts))
+    raise ValueError(_miscounted(parts))
   name, label = parts
+  digits = label.lstrip('0') or '0'
+  problem = ''
   if not _is_number(label):
     if _is_number(name):
-      raise _LineError(f'columns are swapped: found {errors.quoted(line)}')
-    found = errors.quoted(label)
-    raise _LineError(
-      f'label of {errors.quoted(name)} is {found}, expected digits 0-9 only'
-    )
-  digits = label.lstrip('0') or '0'
-  if len(digits) > 10 or record_lib.label_problem(int(digits)):
-    raise _LineError(
-      f'label of {errors.quoted(name)} is out of range: {errors.quoted(label)}'
-    )
-  return _named(name, int(digits))
+      raise ValueError(f'columns are swapped: found {errors.quoted(line)}')
+    problem = f'{errors.quoted(label)}, expected digits 0-9 only'
+  elif len(digits) > 10 or record_lib.label_problem(int(digits)):
+    problem = f'out of range: {errors.quoted(label)}'
+  if problem:
+    raise ValueError(f'label of {errors.quoted(name)} is {problem}')
+  return _normal_name(name), int(digits)
 
 
-def _read_kaggle_line(line: str, classes: Mapping[str, int]) -> Line | None:
-  """Reads `NAME,WNID x y x y …`: the class of the first box is the label.
-
-  Args:
-    line: Of Kaggle's `LOC_val_solution.csv`.
-    classes: The label of each WordNet id.
-  """
+def _read_kaggle_line(
+  line: str, classes: Mapping[str, int]
+) -> tuple[str, int] | None:
+  """Reads `NAME,WNID x y x y …`."""
   if line in ('', _KAGGLE_HEADER):
     return None
   name, _, boxes = line.partition(',')
   wnid = boxes.partition(' ')[0]
   if not name or wnid not in classes:
-    raise _LineError(
+    raise ValueError(
       f'found {errors.quoted(line)}, expected "NAME,nXXXXXXXX x y x y …"'
     )
-  return _named(f'{name}.JPEG', classes[wnid])
+  return _normal_name(f'{name}.JPEG'), classes[wnid]
 
 
-def _named(name: str, label: int) -> Line:
-  """Returns a line with its name normalised; raises if that cannot be used."""
+def _normal_name(name: str) -> str:
+  """Returns the name normalised; raises ValueError if it cannot be used."""
   problem = ''
   if not (name.isascii() and name.isprintable()) and _CONTROL.search(name):
     problem = 'control character in name {}'
@@ -326,8 +275,8 @@ def _named(name: str, label: int) -> Line:
   if not problem and normal in ('', '.'):
     problem = '{} is not an image name'
   if problem:
-    raise _LineError(problem.format(errors.quoted(name)))
-  return Line(normal, label)
+    raise ValueError(problem.format(errors.quoted(name)))
+  return normal
 
 
 def _is_number(text: str) -> bool:

@@ -30,11 +30,7 @@ class Reader(Protocol):
   """Reads images; used by one thread, though safe for many."""
 
   def read(self, entry: entries.Entry) -> bytes:
-    """Returns the whole file.
-
-    Raises:
-      SourceError: if it is no longer what the entry says.
-    """
+    """Returns a whole file; SourceError if it is not what the entry says."""
 
 
 class ImageSource(Protocol):
@@ -58,8 +54,7 @@ class ImageSource(Protocol):
   def state(self, of_entries: int | None = None) -> int:
     """Returns what changes when a file is added, removed or changed.
 
-    Args:
-      of_entries: The sum of their states, where they were walked just now.
+    If its entries were walked just now, the sum of their states is given.
     """
 
   def open(self) -> contextlib.AbstractContextManager[Reader]:
@@ -67,28 +62,21 @@ class ImageSource(Protocol):
 
 
 def open_source(path: str) -> ImageSource:
-  """Returns the source at `path`.
+  """Returns the folder (subfolders count) or tar (not compressed) at `path`.
 
-  Args:
-    path: A folder (subfolders count), or a tar (not compressed).
-
-  Raises:
-    FileNotFoundError: if nothing is there.
-    SourceError: if what is there is neither folder nor file.
+  Raises FileNotFoundError if nothing is there, SourceError if it is neither.
   """
   path = os.path.expanduser(path)
   if storage.is_folder(path):
     return FolderSource(path)
   if not storage.exists(path):
-    raise FileNotFoundError(
-      f'{path}: no such folder or tar; expected the images there'
-    )
+    what = 'no such folder or tar; expected the images there'
+    raise FileNotFoundError(f'{path}: {what}')
   if not storage.is_remote(path):
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):  # To open a device may do harm.
-      raise SourceError(
-        f'{path}: {storage.kind_of(mode)}, expected a folder or a tar'
-      )
+      kind = storage.kind_of(mode)
+      raise SourceError(f'{path}: {kind}, expected a folder or a tar')
   return TarSource(path)
 
 
@@ -100,13 +88,13 @@ class FolderSource:
   kind: ClassVar[str] = 'folder'
 
   def entries(self) -> Iterator[entries.Entry]:
-    """Yields every file, those of a folder before its subfolders'."""
+    """See `folders.walk`."""
     return folders.walk(self.path)
 
   def state(self, of_entries: int | None = None) -> int:
     """Returns the sum of the states of all files."""
     if of_entries is None:
-      of_entries = sum(entry.state() for entry in self.entries())
+      return sum(entry.state() for entry in self.entries())
     return of_entries
 
   @contextlib.contextmanager
@@ -123,11 +111,7 @@ class TarSource:
   kind: ClassVar[str] = 'tar'
 
   def entries(self) -> Iterator[entries.Entry]:
-    """Yields every member, in the tar's order.
-
-    Raises:
-      tar_index.TarError: if the tar is damaged, cut or compressed.
-    """
+    """Yields every member, in the tar's order; see `tar_index.read_index`."""
     with storage.open_random(self.path) as file:
       end = 0
       for entry in tar_index.read_index(file, self.path):
@@ -136,7 +120,11 @@ class TarSource:
       end += -end % tar_index.BLOCK
       # Tools write zeros up to a round size; other tools read on after them.
       if file.read(_MORE, end).strip(b'\0'):
-        yield entries.Entry('/', end, 0, file.mtime_ns, _goes_on(self.path))
+        problem = (
+          'data behind its end (archives put together? Unpack all of them: '
+          f'tar --ignore-zeros -xf {shlex.quote(self.path)})'
+        )
+        yield entries.Entry('/', end, 0, file.mtime_ns, problem)
 
   def state(self, of_entries: int | None = None) -> int:
     """Returns what changes with the tar's size or time of change."""
@@ -145,11 +133,7 @@ class TarSource:
 
   @contextlib.contextmanager
   def open(self) -> Iterator[Reader]:
-    """Opens the tar.
-
-    Raises:
-      SourceError: when it is closed, if the tar was changed meanwhile.
-    """
+    """Opens the tar; SourceError at its close if it was changed meanwhile."""
     with storage.open_random(self.path) as file:
       yield _TarReader(self.path, file)
       if _changed(self.path, file):
@@ -190,17 +174,8 @@ class _TarReader:
     return data
 
 
-def _goes_on(path: str) -> str:
-  return (
-    'data behind its end (archives put together? Unpack all of them: '
-    f'tar --ignore-zeros -xf {shlex.quote(path)})'
-  )
-
-
 def _changed(path: str, file: storage.RandomReader) -> bool:
   """Whether the file at `path` is no longer what was opened."""
   if storage.is_remote(path):  # Objects are replaced there, never changed.
     return False
-  status = os.stat(path)
-  now = status.st_size, storage.mtime_ns(status)
-  return now != (file.size, file.mtime_ns)
+  return storage.state_of(path) != (file.size, file.mtime_ns)

@@ -19,17 +19,10 @@ from imagenet_val_tfrec.records import record as record_lib
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shard:
-  """One file to write: all that a worker needs, and small.
-
-  Attributes:
-    filename: Of the shard.
-    file_format: `'tfrecord'` or `'array_record'`.
-    examples: What goes in it, in order.
-    checks: What is refused in an image.
-  """
+  """One file to write: all that a worker needs, and small."""
 
   filename: str
-  file_format: str
+  file_format: str  # 'tfrecord' or 'array_record'
   examples: join.Examples
   checks: jpeg.Checks
 
@@ -45,15 +38,7 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-  """A frozen plan of shards.
-
-  Attributes:
-    examples: All examples, in order.
-    lengths: Number of examples in each shard, each 1 or more.
-    filenames: Of the shards.
-    file_format: `'tfrecord'` or `'array_record'`.
-    checks: What is refused in an image.
-  """
+  """A frozen plan of shards, which hold 1 example or more each."""
 
   examples: join.Examples
   lengths: Sequence[int]
@@ -62,27 +47,22 @@ class Plan:
   checks: jpeg.Checks = dataclasses.field(default_factory=jpeg.Checks)
 
   def __post_init__(self) -> None:
-    if len(self.lengths) != len(self.filenames):
+    total, least = sum(self.lengths), min(self.lengths)
+    if total != len(self.examples) or least < 1:
       raise ValueError(
-        f'{len(self.lengths)} shard lengths for {len(self.filenames)} files'
-      )
-    if min(self.lengths) < 1 or sum(self.lengths) != len(self.examples):
-      raise ValueError(
-        f'shard lengths add up to {sum(self.lengths)}, the least being '
-        f'{min(self.lengths)}; expected {len(self.examples)} in all and 1 at '
-        'least'
+        f'shard lengths add up to {total}, the least being {least}; expected '
+        f'{len(self.examples)} in all and 1 at least'
       )
 
   def shards(self) -> Iterator[Shard]:
     """Yields the shards, made as they are asked for."""
-    starts = itertools.accumulate(self.lengths, initial=0)
-    for start, length, filename in zip(
-      starts, self.lengths, self.filenames, strict=False
-    ):
+    ends = itertools.accumulate(self.lengths)
+    shards = zip(self.filenames, self.lengths, ends, strict=True)
+    for filename, length, end in shards:
       yield Shard(
         filename=filename,
         file_format=self.file_format,
-        examples=self.examples.part(start, start + length),
+        examples=self.examples.part(end - length, end),
         checks=self.checks,
       )
 
@@ -97,17 +77,9 @@ def shard_lengths(
 ) -> list[int]:
   """Returns how many examples go in each shard, as evenly as can be.
 
-  Args:
-    sizes: Of the images, in bytes.
-    number: How many shards, at least.
-    max_bytes: Most bytes of a shard (0: any); there may be more shards then.
-
-  Returns:
-    The number of examples of each shard.
-
-  Raises:
-    ValueError: if there are fewer images than shards, or one image is larger
-      than a shard may be.
+  There are more shards than `number` if one would be larger than `max_bytes`
+  (0: any size). Raises ValueError if there are fewer images than shards, or one
+  is larger than a shard may be.
   """
   if not 1 <= number <= len(sizes):
     raise ValueError(

@@ -21,9 +21,7 @@ _NEW = 'publishing.json'
 
 
 def in_the_way(tfrec_dir: str, tfrec_base: str, overwrite: bool) -> list[str]:
-  """Returns the names of the files to replace, in numeric order.
-
-  The last one is `SHA256SUMS`, if it is there.
+  """Returns the files to replace, in numeric order, `SHA256SUMS` last.
 
   Raises:
     errors.InputError: if TFRecord files, of any name, are there, and none is to
@@ -39,11 +37,10 @@ def in_the_way(tfrec_dir: str, tfrec_base: str, overwrite: bool) -> list[str]:
       f'{raw_files.shard_name(tfrec_base, 0)} and so on'
     )
   old = list(raw_files.by_base(found).get(tfrec_base, {}).values())
-  for name in old:
-    if storage.is_folder(os.path.join(tfrec_dir, name)):
+  for path in [os.path.join(tfrec_dir, name) for name in old]:
+    if storage.is_folder(path):
       raise errors.InputError(
-        f'{os.path.join(tfrec_dir, name)}: a folder, expected a file to '
-        'replace. Move it elsewhere'
+        f'{path}: a folder, expected a file to replace. Move it elsewhere'
       )
   return old if sums.read(tfrec_dir) is None else [*old, sums.FILENAME]
 
@@ -56,16 +53,10 @@ def publish(
   No reader accepts a folder without number 0. So that file is the first one to
   be removed and the last one to be added. `SHA256SUMS` is replaced with them;
   its lines about other files in the folder are kept. When this returns, a loss
-  of power does no harm any more.
+  of power does no harm any more; if it raises, all is as it was.
 
-  Args:
-    work_dir: Its target is the folder of the files.
-    old: Names of the files to take away, as `in_the_way` says.
-    digests: The SHA-256 of the files to put there, by their names, in numeric
-      order.
-
-  Raises:
-    OSError: if it cannot be done; then all is as it was.
+  The files to take away are those of `in_the_way`. The SHA-256 of each file to
+  put there comes by its name, in numeric order.
   """
   target = work_dir.target
   others = {*storage.names_in(target)} - {*old}

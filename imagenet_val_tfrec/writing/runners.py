@@ -10,7 +10,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.core import workers as workers_lib
@@ -20,31 +20,14 @@ _LOOK_EVERY = 1.0  # Seconds.
 
 # Told of images and bytes done.
 Progress = Callable[[int, int], None]
-
-
-class WriteShard(Protocol):
-  """Writes shards; picklable, so that any process can."""
-
-  def __call__(
-    self, shard: plan_lib.Shard, progress: Progress | None = None
-  ) -> None:
-    """Writes the shard; `progress` may raise, which ends the attempt."""
-
-  def is_done(self, shard: plan_lib.Shard) -> bool:
-    """Whether the shard is written, no matter by whom."""
-
-
-class Runner(Protocol):
-  """Calls `write` with each shard, somewhere; returns when all are written."""
-
-  def __call__(
-    self,
-    write: WriteShard,
-    shards: Iterable[plan_lib.Shard],
-    *,
-    progress: Progress | None = None,
-  ) -> None:
-    """Runs; raises what `write` raised first."""
+# Whether a shard is written, no matter by whom.
+IsDone = Callable[[plan_lib.Shard], bool]
+# Writes a shard; picklable, so that any process can. It may be given
+# `progress`, which may raise; that ends the attempt.
+WriteShard = Callable[..., None]
+# Calls the first argument, a `WriteShard`, with each of the second, shards.
+# Keywords: `is_done`, and `progress` or None.
+Runner = Callable[..., None]
 
 
 class Cancelled(Exception):
@@ -61,9 +44,7 @@ def choose(beam_runner: Any = None, beam_options: Any = None) -> Runner:
 def from_flags(workers: int, beam_pipeline_options: str) -> Runner:
   """Returns threads, or Apache Beam where there are options for it.
 
-  Args:
-    workers: How many threads.
-    beam_pipeline_options: Flags without their dashes, separated by commas.
+  These are flags without their dashes, separated by commas.
   """
   if not beam_pipeline_options:
     return functools.partial(run_threads, workers=workers)
@@ -89,23 +70,17 @@ def run_threads(
   write: WriteShard,
   shards: Iterable[plan_lib.Shard],
   *,
+  is_done: IsDone,
   workers: int = 0,
   progress: Progress | None = None,
 ) -> None:
-  """Runs on threads of this process.
+  """Runs on threads of this process (workers 0: two for each processor).
 
-  Shards are taken as workers are free, so that few of them are in memory.
-
-  Args:
-    write: Called with each shard, from any thread.
-    shards: What to write.
-    workers: How many threads (0: two for each processor).
-    progress: Called from any thread, one at a time.
-
-  Raises:
-    Exception: what `write` raised first; the other workers stop at their next
-      image, and no further shard is begun.
+  Shards are taken as workers are free, so that few of them are in memory. After
+  an error the other workers stop at their next image, and no further shard is
+  begun. `progress` is called from any thread, one at a time.
   """
+  del is_done  # Each thread tells.
   lock = threading.Lock()
   stop = threading.Event()
 
@@ -116,11 +91,11 @@ def run_threads(
       with lock:
         progress(images, size)
 
+  work = functools.partial(write, progress=report)
   number = workers or 2 * workers_lib.num_cpus()
-  results = workers_lib.in_order(
-    lambda shard: write(shard, report), shards, number, stop
-  )
-  with contextlib.closing(results):
+  with contextlib.closing(
+    workers_lib.in_order(work, shards, number, stop)
+  ) as results:
     for _ in results:
       pass
 
@@ -129,6 +104,7 @@ def run_beam(
   write: WriteShard,
   shards: Iterable[plan_lib.Shard],
   *,
+  is_done: IsDone,
   runner: Any = None,
   options: Any = None,
   progress: Progress | None = None,
@@ -137,23 +113,14 @@ def run_beam(
 
   Only shards cross the engine, which are small, and nothing comes back: what
   was done is seen where it was to be written. An attempt that is repeated, or
-  runs twice, does no harm: `write` allows for that.
-
-  Args:
-    write: Called with each shard, in a worker that can import this package.
-    shards: What to write.
-    runner: Name or object, as `beam.Pipeline` takes it.
-    options: `PipelineOptions`.
-    progress: Called with each shard that was seen to be done.
-
-  Raises:
-    Exception: what the engine raises, once it has given up.
+  runs twice, does no harm: `write` allows for that. Runner and options are as
+  `beam.Pipeline` takes them; workers must be able to import this package.
   """
   import apache_beam as beam
 
   todo = list(shards)
   with (
-    _watch(write, todo, progress),
+    _watch(todo, is_done, progress) if progress else contextlib.nullcontext(),
     beam.Pipeline(runner=runner, options=options) as pipeline,
   ):
     _ = (
@@ -166,20 +133,15 @@ def run_beam(
 
 @contextlib.contextmanager
 def _watch(
-  write: WriteShard,
-  shards: Sequence[plan_lib.Shard],
-  progress: Progress | None,
+  shards: Sequence[plan_lib.Shard], is_done: IsDone, progress: Progress
 ) -> Iterator[None]:
   """Reports shards as they are seen to be done."""
-  if not progress:
-    yield
-    return
-  left = {shard.filename: shard for shard in shards}
+  left = list(shards)
   over = threading.Event()
 
   def look() -> None:
-    for shard in [shard for shard in left.values() if write.is_done(shard)]:
-      del left[shard.filename]
+    for shard in filter(is_done, list(left)):
+      left.remove(shard)
       progress(len(shard.examples), shard.examples.image_bytes())
 
   def keep_looking() -> None:

@@ -12,12 +12,13 @@ import collections
 import contextlib
 import dataclasses
 import errno
+import functools
 import json
 import os
 import threading
 import uuid
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import logging
 
@@ -42,26 +43,17 @@ class ImageError(errors.InputError):
   """Images that cannot be used; all of them are counted."""
 
 
-class _Checked(NamedTuple):
-  """An image as a record; or None, and what is wrong with it."""
-
-  record: record_lib.Record | None
-  problem: str = ''
+# An image as a record; or None, and what is wrong with it.
+_Checked = tuple[record_lib.Record | None, str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-  """What stands in the shards of a plan.
+  """What stands in the shards of a plan."""
 
-  Attributes:
-    sizes: Of the shards, in bytes.
-    chans: How many images have how many channels, e.g. `{'1': 2, '3': 98}`.
-    sums: The SHA-256 of each shard, by its name.
-  """
-
-  sizes: Sequence[int]
-  chans: dict[str, int]
-  sums: dict[str, str]
+  sizes: Sequence[int]  # Of the shards, in bytes.
+  chans: dict[str, int]  # Images by their channels, e.g. {'1': 2, '3': 98}.
+  sums: dict[str, str]  # The SHA-256 of each shard, by its name.
 
 
 def write_plan(
@@ -73,18 +65,9 @@ def write_plan(
 ) -> Summary:
   """Writes all shards of a plan that are not written already.
 
-  Args:
-    plan: What to write.
-    folder: Where; what is no whole shard of the plan is removed from it.
-    run: Where the work is done.
-    progress: Is told of images and bytes.
-
-  Returns:
-    Sizes and counts.
-
-  Raises:
-    ImageError: if images cannot be used; all of them were looked at.
-    OSError: if a shard cannot be written, or there is too little room.
+  What is no whole shard of the plan is removed from the folder. ImageError
+  counts the images that cannot be used; all of them were looked at. OSError
+  says that a shard cannot be written, or that there is too little room.
   """
   done = {s.filename: s for s in plan.shards() if is_written(s, folder)}
   keep = {*done, *map(_note_path, done)}
@@ -93,17 +76,12 @@ def write_plan(
       storage.remove(os.path.join(folder, name))
   storage.sync(folder)  # Else a note may come to stand beside an old shard.
   if done:
-    logging.info(
-      'resuming: %d of %d shards were complete', len(done), len(plan.lengths)
-    )
-    for shard in done.values():
-      if progress:
-        progress(
-          len(shard.examples), 0
-        )  # No bytes: they would count for the speed.
-  needed = plan.total_bytes() - sum(
-    s.examples.image_bytes() for s in done.values()
-  )
+    of = len(plan.lengths)
+    logging.info('resuming: %d of %d shards were complete', len(done), of)
+    if progress:  # No bytes: they would count for the speed.
+      progress(sum(len(s.examples) for s in done.values()), 0)
+  there = sum(s.examples.image_bytes() for s in done.values())
+  needed = plan.total_bytes() - there
   free = storage.free_bytes(folder)
   if free is not None and free < needed:
     raise OSError(
@@ -111,30 +89,13 @@ def write_plan(
       f'{needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free',
       folder,
     )
-  todo = (shard for shard in plan.shards() if shard.filename not in done)
-  run(ShardWriter(folder=folder), todo, progress=progress)
+  run(
+    functools.partial(write_shard, folder=folder),
+    (shard for shard in plan.shards() if shard.filename not in done),
+    is_done=functools.partial(is_written, folder=folder),
+    progress=progress,
+  )
   return summarise(plan, folder)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ShardWriter:
-  """Writes shards in a folder, from any thread or process.
-
-  Attributes:
-    folder: Where; it must be there.
-  """
-
-  folder: str
-
-  def __call__(
-    self, shard: plan_lib.Shard, progress: runners.Progress | None = None
-  ) -> None:
-    """Writes the shard, if it is not written; see `write_shard`."""
-    write_shard(shard, self.folder, progress=progress)
-
-  def is_done(self, shard: plan_lib.Shard) -> bool:
-    """Whether the shard stands in the folder."""
-    return is_written(shard, self.folder)
 
 
 def write_shard(
@@ -145,16 +106,8 @@ def write_shard(
 ) -> None:
   """Writes a shard and its note; what is there already is kept.
 
-  Any number of attempts, even at the same time, gives one correct shard.
-
-  Args:
-    shard: What to write.
-    folder: Where; it must be there.
-    progress: Is told of every image.
-
-  Raises:
-    OSError: if it cannot be written. Bad images are not raised, but noted:
-      see `summarise`.
+  Any number of attempts, even at the same time, gives one correct shard. Bad
+  images are not raised, but noted: see `summarise`.
   """
   if is_written(shard, folder):
     return
@@ -179,15 +132,14 @@ def write_shard(
 def read_records(shard: plan_lib.Shard) -> Iterator[record_lib.Record]:
   """Yields what would be written, in order, without writing it.
 
-  Raises:
-    ImageError: after the last record, if images could not be used.
+  Raises ImageError after the last record, if images could not be used.
   """
   problems = []
   for record, problem in _read_checked(shard):
-    if record is None:
-      problems.append(problem)
-    else:
+    if record:
       yield record
+    else:
+      problems.append(problem)
   if problems:
     raise _image_error(shard.examples.source, problems)
 
@@ -206,23 +158,14 @@ def is_written(shard: plan_lib.Shard, folder: str) -> bool:
 
 
 def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
-  """Reads the notes of all shards.
-
-  Args:
-    plan: What was to be written.
-    folder: Where it was written.
-
-  Returns:
-    Sizes and counts.
+  """Reads the notes of all shards that were written in a folder.
 
   Raises:
     ImageError: if images could not be used; it counts all of them.
     OSError: if a shard is not there.
   """
-  sizes = []
-  sums = {}
+  sizes, sums, problems = [], {}, []
   chans: collections.Counter[str] = collections.Counter()
-  problems = []
   for filename in plan.filenames:
     path = os.path.join(folder, filename)
     note = _read_note(path)
@@ -240,11 +183,11 @@ def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
 
 def _read_note(path: str) -> dict[str, Any] | None:
   """Returns the note of a shard; None if there is none, or it is damaged."""
-  try:
+  with contextlib.suppress(OSError, ValueError):
     note = small_files.read_json(_note_path(path))
-  except (OSError, ValueError):
-    return None
-  return note if note.keys() >= _NOTE else None
+    if note.keys() >= _NOTE:
+      return note
+  return None
 
 
 def _note_path(path: str) -> str:
@@ -283,13 +226,9 @@ def _image_error(
   source: sources.ImageSource, problems: Sequence[str]
 ) -> ImageError:
   """Returns the error that counts `problems` and names the first ten."""
-  return ImageError(
-    errors.offenders(
-      f'images cannot be used in {source.path}',
-      problems,
-      'Fix or remove them, and their lines in the label file.',
-    )
-  )
+  what = f'images cannot be used in {source.path}'
+  advice = 'Fix or remove them, and their lines in the label file.'
+  return ImageError(errors.offenders(what, problems, advice))
 
 
 def _read_checked(
@@ -298,31 +237,24 @@ def _read_checked(
 ) -> Generator[_Checked, None, None]:
   """Yields each image as a record, or what is wrong with it.
 
-  Args:
-    shard: What to read.
-    large: Is held while a large image is read, and until the next is asked
-      for; a lock lets no other thread have one at the same time.
+  `large` is held while a large image is read, and until the next is asked for;
+  a lock lets no other thread have one at the same time.
   """
   with shard.examples.source.open() as reader:
     for i, label in enumerate(shard.examples.labels.labels):
       entry = shard.examples.entry(i)
       with large if entry.size > _LARGE else _AT_ONCE:
         try:
-          yield _Checked(_read_one(reader, entry, label, shard.checks))
+          yield _read_one(reader, entry, label, shard.checks), ''
         except (sources.SourceError, jpeg.JpegError) as e:
-          yield _Checked(None, f'{shard.examples.where(i)}: {e}')
+          yield None, f'{shard.examples.where(i)}: {e}'
         except MemoryError as e:
-          where = shard.examples.where(i)
-          raise MemoryError(
-            f'{where}: too little memory for {entry.size:,} bytes'
-          ) from e
+          problem = f'too little memory for {entry.size:,} bytes'
+          raise MemoryError(f'{shard.examples.where(i)}: {problem}') from e
 
 
 def _read_one(
-  reader: sources.Reader,
-  entry: entries.Entry,
-  label: int,
-  checks: jpeg.Checks,
+  reader: sources.Reader, entry: entries.Entry, label: int, checks: jpeg.Checks
 ) -> record_lib.Record:
   image = reader.read(entry)
   shape = jpeg.read_shape(image, max_pixels=checks.max_pixels)

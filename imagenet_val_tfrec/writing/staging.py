@@ -23,7 +23,6 @@ from imagenet_val_tfrec.records import sums
 
 _OWNER = 'owner.json'
 _SHARDS = 'shards'
-_OLD = 'old'
 _GONE = '.gone'
 _FULL = (
   '; nothing is kept. Make room, or choose a folder on another disk, and run '
@@ -37,15 +36,10 @@ class BusyError(errors.InputError):
 
 @dataclasses.dataclass(frozen=True)
 class WorkDir:
-  """A folder for work that is not done, owned by this process.
-
-  Attributes:
-    path: Of the work directory.
-    target: What the work will be.
-  """
+  """A folder for work that is not done, owned by this process."""
 
   path: str
-  target: str
+  target: str  # What the work will be.
 
   @property
   def shards(self) -> str:
@@ -55,7 +49,7 @@ class WorkDir:
   @property
   def old(self) -> str:
     """Where the old target is kept while it is replaced."""
-    return os.path.join(self.path, _OLD)
+    return os.path.join(self.path, 'old')
 
   def publish(self, folder: str) -> None:
     """Makes a folder of the work directory the target; replaces an old one.
@@ -82,10 +76,7 @@ class WorkDir:
 def seal(folder: str, known: Mapping[str, str]) -> None:
   """Writes `SHA256SUMS` of all files in a folder, and syncs all of them.
 
-  Args:
-    folder: Of the files.
-    known: The SHA-256 of those that are synced, by their names; the others'
-      are taken here.
+  Those whose SHA-256 is `known`, by their names, are synced already.
   """
   digests = {}
   for name in storage.names_in(folder):
@@ -124,12 +115,8 @@ def open_work_dir(
   """Opens a work directory, alone; removes it when the work is done.
 
   When the process is interrupted it stays, and its finished shards with it, for
-  the next one to take over. After any other error nothing stays.
-
-  Args:
-    path: Of the work directory; on the same disk as the target.
-    target: What will be built.
-    put_back: Undoes what a dead process had begun to publish.
+  the next one to take over. After any other error nothing stays. It must be on
+  the target's disk; `put_back` undoes what a dead process began to publish.
 
   Raises:
     BusyError: if another process has it open; says which.
@@ -137,15 +124,16 @@ def open_work_dir(
   """
   with _ownership(path):
     work_dir = WorkDir(path, target)
-    _take_over(work_dir, put_back)
+    put_back(work_dir)
+    for name in storage.names_in(path):
+      if name not in (_OWNER, _SHARDS):
+        storage.remove(os.path.join(path, name))
+    _sweep(path)
     try:
       yield work_dir
     except (KeyboardInterrupt, SystemExit):
-      logging.warning(
-        'interrupted; finished work stays in %s; run the same command to '
-        'continue',
-        path,
-      )
+      advice = 'run the same command to continue'
+      logging.warning(f'interrupted; finished work stays in {path}; {advice}')
       raise
     except BaseException as e:
       # A worker that still runs may get in the way; the first error counts.
@@ -171,15 +159,6 @@ def clear(path: str, target: str) -> None:
   if storage.exists(path):
     with contextlib.suppress(BusyError), open_work_dir(path, target):
       pass
-
-
-def _take_over(work_dir: WorkDir, put_back: Callable[[WorkDir], None]) -> None:
-  """Keeps what a dead process left and can be used; removes the rest."""
-  put_back(work_dir)
-  for name in storage.names_in(work_dir.path):
-    if name not in (_OWNER, _SHARDS):
-      storage.remove(os.path.join(work_dir.path, name))
-  _sweep(work_dir.path)
 
 
 def _sweep(path: str) -> None:
@@ -243,20 +222,15 @@ def _remove(path: str) -> None:
 
 
 def _this_process() -> str:
-  return json.dumps(
-    {
-      'pid': os.getpid(),
-      'host': socket.gethostname(),
-      'since': time.strftime('%Y-%m-%d %H:%M:%S'),
-    }
-  )
+  since = time.strftime('%Y-%m-%d %H:%M:%S')
+  who = {'pid': os.getpid(), 'host': socket.gethostname(), 'since': since}
+  return json.dumps(who)
 
 
 def _busy(path: str, owner: str) -> BusyError:
   try:
-    words = 'process {pid} on {host}, since {since}'.format(
-      **small_files.read_json(owner)
-    )
+    who = small_files.read_json(owner)
+    words = 'process {pid} on {host}, since {since}'.format(**who)
   except (ValueError, KeyError, OSError):
     words = 'another process'
   return BusyError(

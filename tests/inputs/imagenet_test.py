@@ -26,7 +26,7 @@ def label_file(
 
 
 def message_for(found: labels_lib.Labels) -> str:
-  with pytest.raises(imagenet.WrongLabelsError) as e:
+  with pytest.raises(labels_lib.LabelError) as e:
     imagenet.check_labels(found)
   return str(e.value)
 
