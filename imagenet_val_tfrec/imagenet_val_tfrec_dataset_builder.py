@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from imagenet_val_tfrec.core import progress, storage
+from imagenet_val_tfrec.core import progress
 from imagenet_val_tfrec.dataset import layout, provenance, staged_builder
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.inputs import discovery, imagenet, join
@@ -143,11 +143,6 @@ class Builder(staged_builder.StagedBuilder):
           download_config.beam_runner, download_config.beam_options
         ),
         progress=report,
-      )
-    for filename in plan.filenames:
-      storage.link(
-        os.path.join(self._building.work_dir.shards, filename),
-        os.path.join(self.data_dir, filename),
       )
     sums.write(self.data_dir, summary.sums)
     self.info.metadata.clear()

@@ -4,15 +4,20 @@ import functools
 import os
 import pathlib
 import pickle
+import re
 import signal
 import threading
+import time
 
 import psutil
 import pytest
+import stores
 import tensorflow_datasets as tfds
 from apache_beam.options import pipeline_options
 
 import imagenet_val_tfrec
+from imagenet_val_tfrec import images_to_tfrec
+from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.inputs import join, sources
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
@@ -81,7 +86,12 @@ def expected(many, tmp_path_factory) -> dict[str, bytes]:
 
 
 def kill_when_first_shard_is_there(folder: pathlib.Path, victims) -> list[int]:
-  """Kills one of `victims()` as soon as a shard is written; tells how many."""
+  """Kills one of `victims()` as soon as a shard is written.
+
+  Returns:
+    A list that gets two numbers then: of the shards that are written, and the
+    time.
+  """
   written: list[int] = []
 
   def wait_and_kill():
@@ -89,6 +99,7 @@ def kill_when_first_shard_is_there(folder: pathlib.Path, victims) -> list[int]:
       over.wait(0.001)
     written.append(len(list(folder.glob('part_??.json'))))
     os.kill(victims()[0], signal.SIGKILL)
+    written.append(time.monotonic())
 
   over = threading.Event()
   threading.Thread(target=wait_and_kill, daemon=True).start()
@@ -101,11 +112,10 @@ def test_a_shard_pickles_small(many):
   assert max(sizes) < 6_000  # 100 images each
 
 
-@pytest.mark.parametrize('source', ['val_images', 'ILSVRC2012_img_val.tar'])
-def test_two_processes_build_the_same_dataset(tmp_path, source):
+def test_two_processes_build_the_same_dataset(tmp_path):
   manual = tmp_path / 'manual'
   manual.mkdir()
-  for name in (source, 'val.txt'):
+  for name in ('val_images', 'val.txt'):
     (manual / name).symlink_to(DUMMY / name)
   folders = []
   for name, options in (
@@ -124,15 +134,43 @@ def test_two_processes_build_the_same_dataset(tmp_path, source):
     for folder in folders
   )
   assert threads == beam
-  assert len(threads) == 4 + 5  # Shards, metadata files, SHA256SUMS.
+  assert len(threads) == 4 + 5  # Shards, metadata files and SHA256SUMS.
+
+
+def test_two_processes_convert_a_tar_in_an_object_store(tmp_path):
+  options = {
+    'image_dir': f'{DUMMY}/ILSVRC2012_img_val.tar',
+    'label_file': f'{DUMMY}/val.txt',
+    'img_shard': 3,
+  }
+  images_to_tfrec.make_tfrec(tfrec_dir=str(tmp_path), **options)
+  with stores.s3() as store:
+    store.system.put(options['image_dir'], f'{stores.BUCKET}/in.tar')
+    images_to_tfrec.make_tfrec(
+      **options | {'image_dir': f's3://{stores.BUCKET}/in.tar'},
+      tfrec_dir=f's3://{stores.BUCKET}/out',
+      beam_pipeline_options=','.join(w.lstrip('-') for w in TWO_PROCESSES),
+    )
+    there = store.system.cat(store.system.find(f'{stores.BUCKET}/out'))
+  assert {pathlib.Path(name).name: there[name] for name in there} == {
+    path.name: path.read_bytes() for path in tmp_path.iterdir()
+  }
+
+
+def test_beam_knows_the_options_of_the_docs():
+  page = (ROOT / 'docs' / 'SCALE.md').read_text()
+  lines = re.findall('^runner=.+', page, re.M)
+  assert len(lines) == 4
+  for line in lines:
+    flags = [f'--{option}' for option in line.split(',')]
+    options = pipeline_options.PipelineOptions(flags)
+    assert len(options.get_all_options(drop_default=True)) == len(flags), line
 
 
 def test_a_killed_dask_worker_costs_nothing(tmp_path, many, expected):
   distributed = pytest.importorskip(
     'dask.distributed', reason='extra "dask" is not installed'
   )
-  from apache_beam.runners.dask import dask_runner
-
   with (
     distributed.LocalCluster(
       n_workers=2,
@@ -147,12 +185,10 @@ def test_a_killed_dask_worker_costs_nothing(tmp_path, many, expected):
     shards.write_plan(
       plan_of(many),
       str(tmp_path),
-      run=functools.partial(
-        runners.run_beam,
-        runner=dask_runner.DaskRunner(),
-        options=pipeline_options.PipelineOptions(
-          ['--dask_client_address', cluster.scheduler_address]
-        ),
+      run=runners.from_flags(
+        0,
+        'runner=apache_beam.runners.dask.dask_runner.DaskRunner,'
+        f'dask_client_address={cluster.scheduler_address}',
       ),
     )
     assert not psutil.pid_exists(pids[0])
@@ -165,18 +201,19 @@ def test_a_killed_direct_worker_costs_one_more_run(tmp_path, many, expected):
     return [
       process.pid
       for process in psutil.Process().children(recursive=True)
-      if any('sdk_worker_main' in word for word in process.cmdline())
+      if 'apache_beam.runners.worker.sdk_worker_main' in process.cmdline()
     ]
 
   run = functools.partial(
     runners.run_beam, options=pipeline_options.PipelineOptions(TWO_PROCESSES)
   )
   written = kill_when_first_shard_is_there(tmp_path, workers)
-  try:
+  with pytest.raises(errors.LostWorkerError, match='run this again'):
     shards.write_plan(plan_of(many), str(tmp_path), run=run)
-  except (OSError, RuntimeError):
-    shards.write_plan(plan_of(many), str(tmp_path), run=run)
-  assert 0 < written[0] < NUM_SHARDS
+  assert time.monotonic() - written[1] < 10
+  assert not workers()
+  assert 0 < written[0] <= len(contents(tmp_path)) < NUM_SHARDS
+  shards.write_plan(plan_of(many), str(tmp_path), run=run)
   assert contents(tmp_path) == expected
 
 

@@ -20,6 +20,7 @@ import warnings
 import making
 import numpy as np
 import pytest
+import stores
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -37,9 +38,10 @@ PAGES = [
 # In the order of dummy_data/val.txt.
 LABELS = [985, 417, 970, 978, 971, 599, 920, 879]
 
+IN_A_STORE = 'EPATH_USE_TF=false tfds '
 # What this file runs: beginnings of commands.
 HERE = (
-  *('tfds ', 'imagenet_val_tfrec ', 'images_to_tfrec ', 'cd data/'),
+  *('tfds ', IN_A_STORE, 'imagenet_val_tfrec ', 'images_to_tfrec ', 'cd data/'),
   'python benchmarks/',
 )
 # Commands that need a network, or hours; and where they are run, or said again.
@@ -172,13 +174,23 @@ def test_tfds_builds_what_the_pages_say(tmp_path):
     folder = tmp_path if '--imports' in command else ROOT
     built = f'--data_dir={tmp_path / str(number)}'
     lines.append(json.dumps([str(folder), [*shlex.split(command), built]]))
-  subprocess.run(
-    [sys.executable, '-c', TFDS],
-    input='\n'.join(lines),
-    env={**os.environ, 'PYTHONPATH': str(ROOT)},
-    check=True,
-    text=True,
-  )
+  (command,) = of_tool(IN_A_STORE)
+  command = command.replace('BUCKET', stores.BUCKET).partition(' ')[2]
+  lines.append(json.dumps([str(ROOT), shlex.split(command)]))
+  with stores.s3() as store:
+    store.system.put(str(DUMMY), f'{stores.BUCKET}/FOLDER', recursive=True)
+    subprocess.run(
+      [sys.executable, '-c', TFDS],
+      input='\n'.join(lines),
+      env={**os.environ, 'PYTHONPATH': str(ROOT), 'EPATH_USE_TF': 'false'},
+      check=True,
+      text=True,
+    )
+    there = store.system.find(f'{stores.BUCKET}/data')
+    (shard,) = (path for path in there if '.tfrecord-' in path)
+    in_store = store.system.cat_file(shard)
+  (shard,) = (tmp_path / '0').rglob(f'*{pathlib.Path(shard).name}')
+  assert shard.read_bytes() == in_store
   assert len(found) == 4
   for number, command in enumerate(found):
     is_flowers = 'flowers' in command

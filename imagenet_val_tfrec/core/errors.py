@@ -19,6 +19,10 @@ class InputError(ValueError):
   """The user's input cannot be used as it is; the message says why."""
 
 
+class LostWorkerError(OSError):
+  """A worker was lost, and its work; what the others have done is kept."""
+
+
 class Offenders:
   """Counts what is wrong, and keeps the first ten to be named."""
 

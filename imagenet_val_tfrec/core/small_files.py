@@ -6,17 +6,19 @@ import json
 import uuid
 from typing import Any
 
-from etils import epath
-
-from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.core import errors, object_store, storage
 
 _MOST_BYTES = 16 << 20
 
 
 def write_text(path: str, text: str) -> None:
   """Writes a file whole: under another name first, synced, then renamed."""
+  if storage.is_remote(path):  # Which is whole, or not there.
+    object_store.write(path, text.encode())
+    return
   part = f'{path}.{uuid.uuid4().hex}.part'
-  epath.Path(part).write_text(text)
+  with open(part, 'w', encoding='utf-8') as file:
+    file.write(text)
   storage.sync(part)
   storage.replace(part, path)
 

@@ -1,4 +1,4 @@
-"""Files on this machine by system calls, and any other path through `epath`.
+"""Files on this machine by system calls, and those in object stores.
 
 A path is a string; one with `://` in it (`gs://bucket/…`) is remote.
 
@@ -11,16 +11,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import io
 import os
 import shutil
 import stat
-import threading
+import tempfile
 from collections.abc import Iterator
 from typing import IO, Protocol
 
-from etils import epath
-
-from imagenet_val_tfrec.core import errors
+from imagenet_val_tfrec.core import errors, object_store
 
 # For scratch data: 1 leaves all syncing to the system.
 NO_SYNC = 'IMAGENET_VAL_TFREC_NO_SYNC'
@@ -29,6 +28,17 @@ NO_SYNC = 'IMAGENET_VAL_TFREC_NO_SYNC'
 def is_remote(path: str) -> bool:
   """Whether the path is not one of this machine's."""
   return '://' in path
+
+
+def check_for_tfds(path: str) -> None:
+  """Checks that TFDS, too, can reach a path, if it is remote.
+
+  Raises:
+    errors.InputError: if it cannot; says what to do.
+    OSError: if the store does not answer.
+  """
+  if is_remote(path):
+    object_store.check_for_tfds(path)
 
 
 class RandomReader(Protocol):
@@ -84,26 +94,6 @@ def _check_regular(status: os.stat_result, path: str) -> None:
     raise OSError(f'{errors.quoted(path)}: {kind}, expected a file')
 
 
-class _RemoteReader:
-  """A `RandomReader` of a path that only `epath` knows."""
-
-  def __init__(self, path: str):
-    status = epath.Path(path).stat()
-    self.size = status.length
-    self.mtime_ns = int(status.mtime * 1e9)
-    self._file = epath.Path(path).open('rb')
-    self._lock = threading.Lock()
-
-  def read(self, size: int, offset: int) -> bytes:
-    with self._lock:
-      self._file.seek(offset)
-      data: bytes = self._file.read(size)
-      return data
-
-  def close(self) -> None:
-    self._file.close()
-
-
 @contextlib.contextmanager
 def open_random(path: str) -> Iterator[RandomReader]:
   """Opens a file to read anywhere in it.
@@ -115,7 +105,7 @@ def open_random(path: str) -> Iterator[RandomReader]:
     OSError: if there is none, or it is not a regular file.
   """
   reader: RandomReader
-  reader = _RemoteReader(path) if is_remote(path) else _LocalReader(path)
+  reader = object_store.Reader(path) if is_remote(path) else _LocalReader(path)
   try:
     yield reader
   finally:
@@ -128,28 +118,37 @@ def open_file(path: str) -> IO[bytes]:
   Raises:
     OSError: if there is none, or it is not a regular file.
   """
-  if not is_remote(path):
-    with open_random(path):  # Refuses what is not a file before it is read.
-      pass
-  file: IO[bytes] = epath.Path(path).open('rb')
-  return file
+  if is_remote(path):
+    return io.BufferedReader(object_store.Stream(path))
+  with open_random(path):  # Refuses what is not a file before it is read.
+    pass
+  return open(path, 'rb')
 
 
 def exists(path: str) -> bool:
   """Whether there is anything at that path."""
-  if is_remote(path):
-    return bool(epath.Path(path).exists())
-  return os.path.lexists(path)
+  if not is_remote(path):
+    return os.path.lexists(path)
+  try:
+    return bool(object_store.info(path))
+  except FileNotFoundError:
+    return False
 
 
 def is_folder(path: str) -> bool:
   """Whether the path is a folder."""
-  return bool(epath.Path(path).is_dir())
+  if not is_remote(path):
+    return os.path.isdir(path)
+  return exists(path) and object_store.info(path)['type'] == 'directory'
 
 
 def names_in(folder: str) -> list[str]:
-  """Returns the names in a folder, sorted."""
-  return sorted(child.name for child in epath.Path(folder).iterdir())
+  """Returns the names in a folder, sorted.
+
+  In a store a folder without names is not there, and has none.
+  """
+  remote = is_remote(folder)
+  return sorted((object_store.names_in if remote else os.listdir)(folder))
 
 
 def size_of(path: str) -> int:
@@ -159,11 +158,10 @@ def size_of(path: str) -> int:
 
 def state_of(path: str) -> tuple[int, int]:
   """Returns a file's size in bytes, and when it was changed last, in ns."""
-  if not is_remote(path):
-    status = os.stat(path)
-    return status.st_size, mtime_ns(status)
-  status = epath.Path(path).stat()
-  return status.length, int(status.mtime * 1e9)
+  if is_remote(path):
+    return object_store.status(path)[1:]
+  status = os.stat(path)
+  return status.st_size, mtime_ns(status)
 
 
 def sync(path: str) -> None:
@@ -197,9 +195,7 @@ def _syncs() -> bool:
 
 def make_folder(path: str) -> None:
   """Makes a folder, and those above it, if they do not exist; syncs them."""
-  if is_remote(path):
-    epath.Path(path).mkdir(parents=True, exist_ok=True)
-  elif not os.path.isdir(path):
+  if not is_remote(path) and not os.path.isdir(path):
     above = os.path.dirname(os.path.abspath(path))
     make_folder(above)
     try:
@@ -210,9 +206,25 @@ def make_folder(path: str) -> None:
     sync(above)
 
 
+@contextlib.contextmanager
+def filled_here(folder: str) -> Iterator[str]:
+  """Gives a new folder of this machine to fill; what is in it goes to `folder`.
+
+  There, folders are renamed and filled by others than this package.
+  """
+  if not is_remote(folder):
+    yield folder
+    return
+  with tempfile.TemporaryDirectory() as above:
+    here = os.path.join(above, *folder.split('/')[-3:])
+    yield here
+    for name in names_in(here):
+      object_store.put(os.path.join(here, name), os.path.join(folder, name))
+
+
 def replace(path: str, target: str) -> None:
   """Renames a file; an existing `target` is replaced at that instant."""
-  epath.Path(path).replace(target)
+  (object_store.move if is_remote(path) else os.replace)(path, target)
 
 
 def link(path: str, target: str) -> None:
@@ -236,11 +248,7 @@ def link(path: str, target: str) -> None:
 def remove(path: str) -> None:
   """Removes a file or a whole folder, if it is there."""
   if is_remote(path):
-    target = epath.Path(path)
-    if target.is_dir():
-      target.rmtree(missing_ok=True)
-    else:
-      target.unlink(missing_ok=True)
+    object_store.remove(path)
   elif os.path.isdir(path) and not os.path.islink(path):
     shutil.rmtree(path)
   else:

@@ -76,6 +76,7 @@ class StagedBuilder(
     (docs/faults.py damaged_metadata). So it is shown a place where nothing is;
     then the builder can say what is wrong, or replace it.
     """
+    storage.check_for_tfds(given_data_dir or '')
     root, folder = super()._build_data_dir(given_data_dir)
     why = provenance.why_closed(folder, self._asked_format)
     self._closed = (folder, why) if why else None
@@ -125,6 +126,7 @@ class StagedBuilder(
     manual_dir = os.fspath(
       config.manual_dir or os.path.join(download_dir, 'manual')
     )
+    storage.check_for_tfds(manual_dir)
     if storage.exists(target) and not mode.overwrite_dataset:
       self._check(manual_dir, config)
       staging.clear(staging.beside(target), target)
@@ -171,8 +173,9 @@ class StagedBuilder(
       # TFDS names the default config two folders above, and does not sync it.
       built = os.path.join(work_dir.path, 'dataset', 'config', 'version')
       with (
+        storage.filled_here(built) as here,
         tfds.core.utils.temporary_assignment(self, '_building', building),
-        tfds.core.utils.temporary_assignment(self, '_data_dir', built),
+        tfds.core.utils.temporary_assignment(self, '_data_dir', here),
         # There TFDS sees no disk, and does not want room for the old dataset.
         tfds.core.utils.temporary_assignment(self, '_data_dir_root', built),
       ):
@@ -180,6 +183,10 @@ class StagedBuilder(
           download_dir=download_dir,
           download_config=config.replace(try_download_gcs=False),
           **kwargs,
+        )
+      for name in sums.read(built) or ():
+        storage.link(
+          os.path.join(work_dir.shards, name), os.path.join(built, name)
         )
       name_default_config(self, target)
       work_dir.publish(built)

@@ -8,9 +8,7 @@ import stat
 import warnings
 from collections.abc import Iterator
 
-from etils import epath
-
-from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.core import errors, object_store, storage
 from imagenet_val_tfrec.inputs import entries
 
 _KEPT = 4  # Names for a message; one more than it shows.
@@ -26,7 +24,8 @@ def walk(root: str) -> Iterator[entries.Entry]:
   would lead through the whole disk.
   """
   if storage.is_remote(root):
-    yield from _walk_remote(epath.Path(root))
+    for path, size, mtime_ns in object_store.walk(root):
+      yield entries.Entry(path, 0, size, mtime_ns)
   else:
     yield from _walk_local(root)
 
@@ -117,16 +116,3 @@ class _Links:
         stacklevel=2,
       )
     self._num_outside, self._outside = 0, []
-
-
-def _walk_remote(root: epath.Path) -> Iterator[entries.Entry]:
-  todo = collections.deque([(root, '')])
-  while todo:
-    folder, below = todo.popleft()
-    for child in sorted(folder.iterdir(), key=lambda child: child.name):
-      status = child.stat()
-      path = f'{below}{child.name}'
-      if status.is_directory:
-        todo.append((child, f'{path}/'))
-      else:
-        yield entries.Entry(path, 0, status.length, int(status.mtime * 1e9))

@@ -146,17 +146,19 @@ class _FolderReader:
 
   def read(self, entry: entries.Entry) -> bytes:
     path = os.path.join(self.path, entry.path)
+    remote = storage.is_remote(path)
     try:
       with storage.open_random(path) as file:
         if (file.size, file.mtime_ns) != (entry.size, entry.mtime_ns):
           raise SourceError('changed since the build began; build again')
         data = file.read(entry.size, 0)
-        if len(data) != entry.size or _changed(path, file):
+        # A store answers one request from one object.
+        if len(data) != entry.size or (not remote and _changed(path, file)):
           raise SourceError('changed while it was read; build again')
     except FileNotFoundError as e:
       raise SourceError('vanished since the build began') from e
     except OSError as e:
-      if e.errno in _OUT_OF_RESOURCES:
+      if remote or e.errno in _OUT_OF_RESOURCES:
         raise
       raise SourceError(f'cannot be read: {e.strerror or e}') from e
     return data
@@ -176,6 +178,4 @@ class _TarReader:
 
 def _changed(path: str, file: storage.RandomReader) -> bool:
   """Whether the file at `path` is no longer what was opened."""
-  if storage.is_remote(path):  # Objects are replaced there, never changed.
-    return False
   return storage.state_of(path) != (file.size, file.mtime_ns)

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
-from imagenet_val_tfrec.core import storage
+from imagenet_val_tfrec.core import errors, storage
 from imagenet_val_tfrec.records import counting, raw_files
 
 Source: TypeAlias = 'tfds.core.DatasetBuilder | str | os.PathLike[str]'
@@ -41,7 +41,9 @@ class RecordFiles(NamedTuple):
 def find_files(source: Source, split: str) -> RecordFiles:
   """Finds out what `source` is; raises what `evaluation_dataset` does."""
   if isinstance(source, tfds.core.DatasetBuilder):
+    _check_scheme(source.data_dir)
     return _files_of(source, split)
+  _check_scheme(source)
   folder = epath.Path(source)
   if (folder / 'dataset_info.json').exists():
     return _files_of(tfds.builder_from_directory(folder), split)
@@ -64,12 +66,23 @@ def find_files(source: Source, split: str) -> RecordFiles:
 
 def find_older(folder: str | os.PathLike[str]) -> RecordFiles:
   """Finds the older raw files in a folder; raises what `input_fn` does."""
+  _check_scheme(folder)
   paths = raw_files.legacy_shards(folder)
   if storage.is_remote(paths[0]):  # A round trip for each record.
     return RecordFiles(paths, [0] * len(paths), [-1] * len(paths), None)
   lengths = [counting.count_records(path) for path in paths]
   counting.check_older(paths, lengths)
   return RecordFiles(paths, [0] * len(paths), lengths, sum(lengths))
+
+
+def _check_scheme(folder: str | os.PathLike[str]) -> None:
+  path = os.fspath(folder)
+  scheme = path.partition('://')[0] if storage.is_remote(path) else ''
+  if scheme not in tf.io.gfile.get_registered_schemes():
+    raise errors.InputError(
+      f'{path}: TensorFlow does not read {scheme}://. Copy the folder to this '
+      'machine, or to gs://'
+    )
 
 
 def _files_of(builder: tfds.core.DatasetBuilder, split: str) -> RecordFiles:

@@ -8,9 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from etils import epath
-
-from imagenet_val_tfrec.core import storage
+from imagenet_val_tfrec.core import errors, object_store, storage
 from imagenet_val_tfrec.records import sums
 
 # Of TFDS's other formats, parquet loses examples (docs/faults.py parquet), and
@@ -47,11 +45,10 @@ class _TfRecordOutput:
     self._waiting = 0
     self._sha256 = hashlib.sha256()
     self._written = self._synced = 0
-    if storage.is_remote(path):
-      self._fd, self._file = -1, epath.Path(path).open('wb')
-    else:
+    self._file = object_store.Upload(path) if storage.is_remote(path) else None
+    if not self._file:
       flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-      self._fd, self._file = os.open(path, flags, 0o666), None
+      self._fd = os.open(path, flags, 0o666)
 
   def write(self, parts: Sequence[bytes]) -> None:
     self._parts += parts
@@ -95,6 +92,11 @@ class _ArrayRecordOutput:
   def __init__(self, path: str):
     from array_record.python import array_record_module
 
+    if storage.is_remote(path):
+      raise errors.InputError(
+        "file_format is 'array_record', expected 'tfrecord' in an object "
+        'store; or build here, and copy the dataset there'
+      )
     self._path = path
     self._writer = array_record_module.ArrayRecordWriter(path, 'group_size:1')
 

@@ -134,9 +134,10 @@ def _is_published(work_dir: staging.WorkDir, name: str) -> bool:
 @contextlib.contextmanager
 def removed_if_empty(folder: str) -> Iterator[None]:
   """Removes folders that were not there before if nothing is in them after."""
-  folder = os.path.abspath(folder)
   new = []
-  while not storage.exists(folder):
+  if not storage.is_remote(folder):
+    folder = os.path.abspath(folder)
+  while not storage.is_remote(folder) and not storage.exists(folder):
     new.append(folder)
     folder = os.path.dirname(folder)
   try:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import glob
+import os
+import pathlib
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -17,6 +21,10 @@ from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
 
 _LOOK_EVERY = 1.0  # Seconds.
+_LOST = (
+  'a worker process ended before its work did: killed, or out of memory. '
+  'Finished shards are kept; run this again'
+)
 
 # Told of images and bytes done.
 Progress = Callable[[int, int], None]
@@ -118,17 +126,53 @@ def run_beam(
   """
   import apache_beam as beam
 
+  _notice_dead_workers()
   todo = list(shards)
-  with (
-    _watch(todo, is_done, progress) if progress else contextlib.nullcontext(),
-    beam.Pipeline(runner=runner, options=options) as pipeline,
-  ):
-    _ = (
-      pipeline
-      | 'Shards' >> beam.Create(todo)
-      | 'Spread' >> beam.Reshuffle()
-      | 'Write' >> beam.Map(write)
-    )
+  try:
+    with (
+      _watch(todo, is_done, progress) if progress else contextlib.nullcontext(),
+      beam.Pipeline(runner=runner, options=options) as pipeline,
+    ):
+      _ = (
+        pipeline
+        | 'Shards' >> beam.Create(todo)
+        | 'Spread' >> beam.Reshuffle()
+        | 'Write' >> beam.Map(write)
+      )
+  except RuntimeError as e:
+    if _LOST not in str(e):
+      raise
+    raise errors.LostWorkerError(_LOST) from e
+
+
+@functools.cache
+def _notice_dead_workers() -> None:
+  """Lets Beam's DirectRunner fail when one of its processes dies.
+
+  In `multi_processing` it would wait for the answer of a process that is gone.
+  """
+  from apache_beam.portability import python_urns
+  from apache_beam.portability.api import beam_fn_api_pb2
+  from apache_beam.runners.portability.fn_api_runner import worker_handlers
+
+  class Handler(worker_handlers.SubprocessSdkWorkerHandler):
+    def start_worker(self) -> None:
+      super().start_worker()
+      threading.Thread(target=self._wait, daemon=True).start()
+
+    def _wait(self) -> None:
+      self.worker_thread.join()
+      waited_for = list(self.control_conn._futures_by_id.values())
+      for future in waited_for:
+        future.set(beam_fn_api_pb2.InstructionResponse(error=_LOST))
+      if waited_for:  # The others would go on to the end of their part.
+        for pid in _worker_processes():
+          with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+  worker_handlers.WorkerHandler.register_environment(
+    python_urns.SUBPROCESS_SDK, bytes
+  )(Handler)
 
 
 @contextlib.contextmanager
@@ -156,3 +200,14 @@ def _watch(
     over.set()
     watcher.join()
   look()
+
+
+def _worker_processes(of: str = 'self') -> Iterator[int]:
+  """Yields those in which the DirectRunner of a process works; on Linux."""
+  for path in glob.glob(f'/proc/{of}/task/*/children'):
+    with contextlib.suppress(OSError):  # They come and go.
+      for pid in pathlib.Path(path).read_text().split():
+        yield from _worker_processes(pid)
+        command = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()
+        if b'sdk_worker_main' in command:
+          yield int(pid)

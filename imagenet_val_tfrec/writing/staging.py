@@ -103,7 +103,9 @@ def beside(target: str) -> str:
 
 def _put_back(work_dir: WorkDir) -> None:
   """Puts back a target that was about to be replaced."""
-  if storage.exists(work_dir.old) and not storage.exists(work_dir.target):
+  is_whole = os.path.join(work_dir.target, 'dataset_info.json')
+  if storage.exists(work_dir.old) and not storage.exists(is_whole):
+    storage.remove(work_dir.target)  # In a store, what is there of it.
     storage.replace(work_dir.old, work_dir.target)
     storage.sync(os.path.dirname(work_dir.target))
 
@@ -131,7 +133,7 @@ def open_work_dir(
     _sweep(path)
     try:
       yield work_dir
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, errors.LostWorkerError):
       advice = 'run the same command to continue'
       logging.warning(f'interrupted; finished work stays in {path}; {advice}')
       raise

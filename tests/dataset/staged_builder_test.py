@@ -139,3 +139,31 @@ def test_the_metadata_says_what_it_was_made_from(tmp_path, manual_dir):
   metadata = json.loads(path.read_text())
   assert metadata['source_name'] == 'ILSVRC2012_img_val.tar'
   assert metadata['images'] == 8
+
+
+def test_a_reader_goes_on_with_the_file_that_it_has_open(tmp_path):
+  """What docs/TRAINING.md says of an overwrite in mid-epoch."""
+  pictures = making.many(300)
+  making.write_folder(tmp_path / 'images', pictures)
+  options: dict[str, object] = {'num_shards': 1}
+
+  def build(label: int):
+    label_file = tmp_path / 'labels.txt'
+    label_file.write_text(''.join(f'{name} {label}\n' for name in pictures))
+    return making.build(
+      tmp_path / 'data',
+      image_dir=tmp_path / 'images',
+      label_file=label_file,
+      num_classes=2,
+      options=options,
+    )
+
+  decoders = {'image': tfds.decode.SkipDecoding()}
+  dataset = build(0).as_dataset(split='validation', decoders=decoders)
+  reader = dataset.as_numpy_iterator()
+  labels = [int(next(reader)['label'])]
+  options['download_mode'] = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
+  new = build(1)
+  labels += [int(example['label']) for example in reader]
+  assert labels == [0] * 300
+  assert making.labels_in(new) == [1] * 300

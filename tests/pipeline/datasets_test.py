@@ -898,6 +898,9 @@ def test_bad_sources(tmp_path, builder, raw):
     evaluate(raw, split='validation[:2]')
   with pytest.raises(ValueError, match="'test'"):
     evaluate(builder, split='test')
+  for read in (evaluate, lambda folder: legacy.input_fn(folder, 3, 8, 8)):
+    with pytest.raises(ValueError, match='TensorFlow does not read s3://'):
+      read('s3://bucket/folder')
 
 
 def test_other_formats_and_features_are_refused(tmp_path):

@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from imagenet_val_tfrec.core import storage
+from imagenet_val_tfrec.core import errors, storage
 from imagenet_val_tfrec.writing import staging
 
 
@@ -70,7 +70,12 @@ def test_when_the_first_is_dead_the_second_takes_over(tmp_path):
 
 @pytest.mark.parametrize(
   ('error', 'stays'),
-  [(ValueError, False), (OSError, False), (KeyboardInterrupt, True)],
+  [
+    (ValueError, False),
+    (OSError, False),
+    (KeyboardInterrupt, True),
+    (errors.LostWorkerError, True),
+  ],
 )
 def test_only_an_interrupted_site_stays(tmp_path, error, stays):
   site = tmp_path / 'site'
