@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
+from typing import IO
 
 import simplejpeg
 
-from imagenet_val_tfrec.inputs import tar_index
+from imagenet_val_tfrec.inputs import entries, tar_index
 from imagenet_val_tfrec.records import jpeg
+
+# What `tarfile` has no word for is of unknown type.
+WORDS = {
+  tarfile.LNKTYPE: 'a hard link',
+  tarfile.SYMTYPE: 'a symbolic link',
+  tarfile.CHRTYPE: 'a device',
+  tarfile.BLKTYPE: 'a device',
+  tarfile.DIRTYPE: 'a folder',
+  tarfile.FIFOTYPE: 'a FIFO',
+}
 
 
 def check_jpeg(data: bytes) -> None:
@@ -30,31 +42,75 @@ def check_jpeg(data: bytes) -> None:
 def check_tar(data: bytes) -> None:
   """The index is read, or refused; and `tarfile` does not disagree."""
   try:
-    found = list(tar_index.read_index(_InMemory(data), 'x.tar'))
+    found = list(tar_index.read_index(InMemory(data), 'x.tar'))
   except tar_index.TarError as e:
     _check_message(e)
     return
   end = 0
   for member in found:
-    assert member.offset >= end + 512
+    assert member.offset >= end + tar_index.BLOCK
     end = member.offset + member.size
   assert end <= len(data)
   if any(member.problem for member in found):
-    return  # `tarfile` has its own words for these.
-  ours = [(m.name.rstrip('/'), m.offset, m.size) for m in found]
-  theirs = _by_tarfile(data)
-  assert theirs == ours[: len(theirs)]  # It ends in silence where it is lost.
+    return  # Of headers that contradict each other `tarfile` takes another one.
+  theirs = by_tarfile(io.BytesIO(data))
+  # It ends in silence where it is lost.
+  assert theirs == comparable(found)[: len(theirs)]
 
 
-def _by_tarfile(data: bytes) -> list[tuple[str, int, int]]:
+def comparable(found: list[entries.Entry]) -> list[entries.Entry]:
+  """Returns members as `by_tarfile` does."""
+  return [
+    entries.Entry('', 0, 0, 0, m.problem)
+    if m.problem == 'a sparse file'
+    else m._replace(path=m.path.rstrip('/'), mtime_ns=0)
+    for m in found
+  ]
+
+
+def by_tarfile(file: IO[bytes]) -> list[entries.Entry]:
+  """Returns the members that `tarfile` finds, but for what it does otherwise.
+
+  - The place of a ustar header's prefix holds times in GNU's incremental tars:
+    it takes them for the name of a folder.
+  - A file whose name ends in `/` is a folder, without data, in the oldest tars
+    only; to GNU tar and here it is one in all, and may have data.
+  - Of what has no data it gives the size in the header; here it is 0.
+  - Of a sparse file it gives the size with the holes; that there is one is all
+    that is compared.
+  - An empty name before a header is one; to POSIX, the header's own is.
+  """
   found = []
-  try:
-    with tarfile.open(fileobj=io.BytesIO(data), mode='r:') as tar:
-      for member in tar:
-        found.append((member.name, member.offset_data, member.size))
-  except (tarfile.TarError, ValueError, OverflowError):
-    pass
-  return found
+  with (
+    contextlib.suppress(tarfile.TarError, ValueError, OverflowError),
+    tarfile.open(fileobj=file, mode='r:', tarinfo=_TarInfo) as tar,
+  ):
+    for m in tar:
+      name, size = m.name or m.own_name, m.size
+      if m.issparse():
+        problem = 'a sparse file'
+      elif m.type in WORDS:
+        problem, size = WORDS[m.type], 0
+      elif (m.pax_headers.get('path') or name).endswith('/'):
+        problem = 'a folder'
+      else:
+        problem = '' if m.isreg() else f'a member of unknown type {m.type!r}'
+      path = entries.normalise(name)
+      found.append(entries.Entry(path, m.offset_data, size, 0, problem))
+  return comparable(found)
+
+
+class _TarInfo(tarfile.TarInfo):
+  @classmethod
+  def frombuf(cls, buf: bytes, encoding: str, errors: str) -> _TarInfo:
+    found = super().frombuf(buf, encoding, errors)
+    prefix = tarfile.nts(buf[345:500], encoding, errors)
+    if prefix and buf[257:263] != b'ustar\0':
+      found.name = found.name.removeprefix(f'{prefix}/')
+    if buf[156:157] == tarfile.AREGTYPE and found.isdir():
+      found.type, found.name = tarfile.AREGTYPE, f'{found.name}/'
+    found.own_name = found.name
+    return found
 
 
 def _check_message(error: Exception) -> None:
@@ -63,7 +119,7 @@ def _check_message(error: Exception) -> None:
   assert message.isprintable()
 
 
-class _InMemory:
+class InMemory:
   """A `RandomReader` of bytes."""
 
   mtime_ns = 0
@@ -73,7 +129,5 @@ class _InMemory:
     self._data = data
 
   def read(self, size: int, offset: int) -> bytes:
+    """Returns `size` bytes at `offset`, fewer only at the end."""
     return self._data[offset : offset + size]
-
-  def close(self) -> None:
-    pass

@@ -413,11 +413,6 @@ FOLDER_ROWS = [
 ]
 
 TAR = making.tar_bytes(FILES)
-END = tarfile.BLOCKSIZE + sum(
-  tarfile.BLOCKSIZE * (1 + -(-len(content) // tarfile.BLOCKSIZE))
-  for content in FILES.values()
-)
-END -= tarfile.BLOCKSIZE
 
 
 def tar_with(*members: tuple[Any, bytes], without: str = '') -> bytes:
@@ -426,46 +421,25 @@ def tar_with(*members: tuple[Any, bytes], without: str = '') -> bytes:
   return making.tar_bytes([*files, *members], format=tarfile.PAX_FORMAT)
 
 
-def instead(info: tarfile.TarInfo | str) -> bytes:
-  """Returns a tar that has another member in the place of `b.jpg`."""
-  return tar_with((info, PLAIN), without='b.jpg')
-
-
-def in_binary(tar: bytes) -> bytes:
-  """Returns the tar with the size of its first member as GNU's binary."""
-  header = bytearray(tar[:512])
-  size = int(header[124:135], 8)
-  header[124:136] = b'\x80' + size.to_bytes(11, 'big')
-  header[148:156] = b' ' * 8
-  header[148:156] = b'%06o\0 ' % sum(header)
-  return bytes(header) + tar[512:]
-
-
 TAR_ROWS = [
   tar_row('plain', TAR),
-  tar_row('a size in binary', in_binary(TAR)),
   tar_row(
     './ and a common folder',
     making.tar_bytes({f'./val/{name}': c for name, c in FILES.items()}),
   ),
-  tar_row('cut in a header', TAR[:100], 'the tar is cut: the file ends within'),
-  tar_row('cut in data', TAR[:1000], 'the tar is cut: a member promises '),
-  tar_row('no end', TAR[:END], 'the file ends before its end-of-archive blo'),
-  tar_row('half an end', TAR[: END + 512], 'its end is one zero block, not t'),
+  tar_row('cut', TAR[:1000], 'the tar is cut: a member promises '),
   tar_row(
-    'a wrong checksum',
-    b'x' + TAR[1:],
-    'IMAGES: not a tar: its first header does not match its checksum',
+    'not finished',
+    TAR.rstrip(b'\0'),
+    warns='IMAGES: the tar is not finished: the zeros that end a tar are mi',
   ),
-  tar_row('a few bytes', b'a.jpg', 'IMAGES: the tar is cut: the file ends wi'),
-  tar_row('not a tar', PLAIN, 'IMAGES: a JPEG image, expected a tar'),
+  tar_row(
+    'not finished, and images are missing',
+    making.tar_bytes({'a.jpg': FILES['a.jpg']}).rstrip(b'\0'),
+    '2 labelled images are missing from IMAGES:',
+    warns='IMAGES: the tar is not finished: ',
+  ),
   tar_row('gzip', b'\x1f\x8b' + TAR, 'gzip -dc IMAGES > NEW'),
-  tar_row('bzip2', bz2.compress(TAR), 'bzip2 -dc IMAGES > NEW'),
-  tar_row('xz', lzma.compress(TAR), 'xz -dc IMAGES > NEW'),
-  tar_row('7-zip', b"7z\xbc\xaf'\x1c" + TAR, 'unpack it first: 7z x IMAGES'),
-  tar_row('RAR', b'Rar!\x1a\x07\0' + TAR, 'unpack it first: unrar x IMAGES'),
-  tar_row('zstd', b'\x28\xb5\x2f\xfd' + TAR, 'zstd -dc IMAGES > NEW'),
-  tar_row('zip', b'PK\x03\x04' + TAR, 'unpack it first: unzip IMAGES'),
   tar_row(
     'missing',
     making.tar_bytes({'a.jpg': FILES['a.jpg']}),
@@ -474,40 +448,12 @@ TAR_ROWS = [
   ),
   tar_row('twice', tar_with(('b.jpg', b'')), "'b.jpg' is there twice, as 'b.j"),
   tar_row(
-    'hard link',
-    instead(member('b.jpg', type=tarfile.LNKTYPE, linkname='a.jpg')),
-    "LABELS:1: 'b.jpg' is a hard link, expected a file",
-  ),
-  tar_row(
     'link',
-    instead(member('b.jpg', type=tarfile.SYMTYPE, linkname='/etc/passwd')),
+    tar_with(
+      (member('b.jpg', type=tarfile.SYMTYPE, linkname='/etc/passwd'), b''),
+      without='b.jpg',
+    ),
     "LABELS:1: 'b.jpg' is a symbolic link, expected a file",
-  ),
-  tar_row(
-    'device',
-    instead(member('b.jpg', type=tarfile.CHRTYPE)),
-    "LABELS:1: 'b.jpg' is a device, expected a file",
-  ),
-  tar_row(
-    'FIFO',
-    instead(member('b.jpg', type=tarfile.FIFOTYPE)),
-    "LABELS:1: 'b.jpg' is a FIFO, expected a file",
-  ),
-  tar_row(
-    'GNU sparse',
-    instead(member('b.jpg', type=tarfile.GNUTYPE_SPARSE)),
-    "LABELS:1: 'b.jpg' is a sparse file, expected a file",
-  ),
-  tar_row(
-    'sparse',
-    instead(member('b.jpg', pax_headers={'GNU.sparse.map': '0,1'})),
-    "LABELS:1: 'b.jpg' is a sparse file, expected a file",
-  ),
-  tar_row(
-    'absolute', instead('/b.jpg'), "missing from IMAGES:\n  LABELS:1: 'b"
-  ),
-  tar_row(
-    '..', instead('x/../b.jpg'), "missing from IMAGES:\n  LABELS:1: 'b.jp"
   ),
   tar_row(
     'absolute, besides',

@@ -133,6 +133,32 @@ def tar_bytes(
   return out.getvalue()
 
 
+def tar_member(
+  content: bytes = b'',
+  *,
+  at: Mapping[int, bytes] | None = None,
+  signed: bool = False,
+  format: int = tarfile.GNU_FORMAT,
+  **fields,
+) -> bytes:
+  """Returns a member and its content as they stand in a tar.
+
+  Args:
+    content: Of the file.
+    at: Other bytes of the header, by their place.
+    signed: Whether the checksum is the sum of signed bytes.
+    format: As in `tarfile`.
+    **fields: Those of `TarInfo`; a name and the size are there.
+  """
+  info = member(**{'name': 'a.jpg', 'size': len(content), **fields})
+  before, header = (found := info.tobuf(format))[:-512], bytearray(found[-512:])
+  for place, value in {**(at or {}), 148: b' ' * 8}.items():
+    header[place : place + len(value)] = value
+  total = sum(memoryview(header).cast('b')) if signed else sum(header)
+  header[148:156] = b'%06o\0 ' % total
+  return before + header + content + bytes(-len(content) % 512)
+
+
 def write_tar(path: pathlib.Path, files, **options) -> pathlib.Path:
   """Writes `tar_bytes(files)`; returns the path."""
   path.write_bytes(tar_bytes(files, **options))

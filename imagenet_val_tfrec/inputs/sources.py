@@ -11,6 +11,7 @@ import errno
 import os
 import shlex
 import stat
+import warnings
 from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
@@ -113,18 +114,22 @@ class TarSource:
   def entries(self) -> Iterator[entries.Entry]:
     """Yields every member, in the tar's order; see `tar_index.read_index`."""
     with storage.open_random(self.path) as file:
-      end = 0
-      for entry in tar_index.read_index(file, self.path):
-        end = entry.offset + entry.size
-        yield entry
-      end += -end % tar_index.BLOCK
+      end = yield from tar_index.read_index(file, self.path)
       # Tools write zeros up to a round size; other tools read on after them.
-      if file.read(_MORE, end).strip(b'\0'):
+      rest = file.read(_MORE, end)
+      if rest.strip(b'\0'):
         problem = (
           'data behind its end (archives put together? Unpack all of them: '
           f'tar --ignore-zeros -xf {shlex.quote(self.path)})'
         )
         yield entries.Entry('/', end, 0, file.mtime_ns, problem)
+      elif len(rest) < tar_index.END:
+        warnings.warn(
+          f'{self.path}: the tar is not finished: the zeros that end a tar are '
+          'missing. Its members are whole, but if the tool that wrote it was '
+          'stopped, some are missing at the end',
+          stacklevel=2,
+        )
 
   def state(self, of_entries: int | None = None) -> int:
     """Returns what changes with the tar's size or time of change."""

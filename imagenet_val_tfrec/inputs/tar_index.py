@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import shlex
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from imagenet_val_tfrec.core import errors, magic, storage
 from imagenet_val_tfrec.inputs import entries
 
 BLOCK = 512
-_ZEROS = bytes(BLOCK)
+END = 2 * BLOCK  # Bytes of zeros that end a tar.
 _MAX_EXTENDED = 1 << 20  # Bytes of a pax or GNU long-name header.
 _MAX_DIGITS = 20
 _FILES = (b'0', b'\0', b'7')
@@ -44,31 +44,36 @@ class TarError(errors.InputError):
 
 def read_index(
   reader: storage.RandomReader, path: str
-) -> Iterator[entries.Entry]:
+) -> Generator[entries.Entry, None, int]:
   """Yields the members in the order in which they stand.
+
+  The tar ends where the file does, or zeros begin: that `END` bytes of them are
+  there, and nothing behind them, is for the caller to see.
 
   Args:
     reader: The open tar.
     path: Of the tar, for messages.
 
+  Returns:
+    Where it ends.
+
   Raises:
-    TarError: if it is no tar, or compressed; if it is cut in a header, in data
-      or before the two zero blocks that end it; or if a header does not match
-      its checksum.
+    TarError: if it is no tar, or compressed; if it is cut in a member; or if a
+      header does not match its checksum.
   """
   _refuse_others(reader, path)
   position = 0
   pax_global: dict[str, str] = {}
   pax: dict[str, str] = {}
+  kind = _GLOBAL
   while True:
     block = reader.read(BLOCK, position)
-    if block == _ZEROS:
-      if reader.read(BLOCK, position + BLOCK) != _ZEROS:
-        raise _cut(path, position, 'its end is one zero block, not two')
-      return
+    if not any(block):
+      if kind in _EXTENDED and kind != _GLOBAL:
+        raise _cut(path, position, 'it ends between a name and its member')
+      return position
     if len(block) < BLOCK:
-      where = 'within a header' if block else 'before its end-of-archive blocks'
-      raise _cut(path, position, f'the file ends {where}')
+      raise _cut(path, position, 'it ends within a header')
     if not _sums_up(block):
       raise _damaged(path, position, 'does not match its checksum')
     kind = block[156:157]
@@ -91,7 +96,7 @@ def read_index(
         pax = found | pax
     else:
       known = pax_global | pax if pax_global else pax
-      name = known.get('path') or _name(block)
+      name = known.get('sparse') or known.get('path') or _name(block)
       yield entries.Entry(
         entries.normalise(name),
         data,
@@ -107,11 +112,16 @@ def _refuse_others(reader: storage.RandomReader, path: str) -> None:
   start = reader.read(BLOCK, 0)
   if not start:
     raise TarError(f'{path}: an empty file, expected a tar')
-  kind = magic.kind_of(start)
-  if kind and not _sums_up(start):  # It may be the name of a first member.
+  if not any(start) or _sums_up(start):  # Its first name may look like magic.
+    return
+  if kind := magic.kind_of(start):
     advice = kind.advice.format(shlex.quote(path))
     raise TarError(
       f'{path}: {kind.words}, expected a tar; {advice}'.rstrip('; ')
+    )
+  if len(start) == BLOCK:
+    raise TarError(
+      f'{path}: not a tar: its first header does not match its checksum'
     )
 
 
@@ -123,8 +133,6 @@ def _cut(path: str, position: int, how: str) -> TarError:
 
 
 def _damaged(path: str, position: int, how: str) -> TarError:
-  if position == 0:
-    return TarError(f'{path}: not a tar: its first header {how}')
   return TarError(
     f'{path}: the tar is damaged: the header at byte {position:,} {how}. Copy '
     'or download it again'
@@ -132,12 +140,16 @@ def _damaged(path: str, position: int, how: str) -> TarError:
 
 
 def _sums_up(block: bytes) -> bool:
-  # Adler-32's low half is 1 plus the sum of the bytes, modulo 65521: ten times
-  # as fast as sum(). The field itself counts as eight spaces.
   field = block[148:156]
-  total = (zlib.adler32(block) & 0xFFFF) - 1 - sum(field) + 8 * 32
   stored = _octal(field)
-  return stored is not None and (stored - total) % 65521 == 0
+  if stored is None:
+    return False
+  stored += sum(field) - 8 * 32  # It counts as eight spaces.
+  # Adler-32's low half is 1 plus the sum of the bytes, modulo 65521: ten times
+  # as fast as sum(). Old Suns added up signed bytes.
+  return (stored + 1) % 65521 == zlib.adler32(block) & 0xFFFF or (
+    stored == sum(memoryview(block).cast('b'))
+  )
 
 
 def _octal(field: bytes) -> int | None:
@@ -154,7 +166,7 @@ def _size(block: bytes, pax: dict[str, str], path: str, position: int) -> int:
   if 'size' in pax:
     return int(pax['size'])
   if block[124] & 0x80:  # GNU: a binary number.
-    return int.from_bytes(block[125:136], 'big')
+    return int.from_bytes(block[124:136], 'big') - (0x80 << 88)
   size = _octal(block[124:136])
   if size is None:
     raise _damaged(path, position, 'holds no size')
@@ -218,18 +230,20 @@ def _extended(
     digits = content[start : start + _MAX_DIGITS].partition(b' ')[0]
     length = int(digits) if digits.isdigit() else 0
     end = start + length
-    if length <= len(digits) + 1 or end > len(content):
+    record = content[start + len(digits) + 1 : max(start, end - 1)]
+    key, equals, value = record.partition(b'=')
+    if end > len(content) or not equals:
       raise _damaged(path, position, 'is followed by names that make no sense')
-    key, _, value = content[start + len(digits) + 1 : end - 1].partition(b'=')
-    if key == b'GNU.sparse.name':
+    if key == b'path':
       found['path'] = _text(value)
-    elif key == b'path':
-      found.setdefault('path', _text(value))
     elif key == b'size':
-      if not value.isdigit() or len(value) > _MAX_DIGITS or kind == _GLOBAL:
+      digits = value.lstrip(b'0')
+      if not value.isdigit() or len(digits) > _MAX_DIGITS or kind == _GLOBAL:
         raise _damaged(path, position, 'is followed by a size that is none')
-      found['size'] = value.decode()
-    if key.startswith(b'GNU.sparse.'):
-      found['sparse'] = 'yes'
+      found['size'] = digits.decode() or '0'
+    elif key == b'GNU.sparse.name':
+      found['sparse'] = _text(value)
+    elif key.startswith(b'GNU.sparse.'):
+      found.setdefault('sparse', '')
     start = end
   return found
