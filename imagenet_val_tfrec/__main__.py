@@ -12,10 +12,11 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from imagenet_val_tfrec import adoption
 from imagenet_val_tfrec import verify as verify_lib
-from imagenet_val_tfrec.core import command_line
+from imagenet_val_tfrec.core import command_line, errors
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.records import jpeg
 
@@ -27,10 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv: The arguments (None: those of this process).
 
   Returns:
-    The exit code: 0; 1 if something is wrong or cannot be done.
+    The exit code: 0; 1 if something is wrong or cannot be done; 2 if the
+    arguments are wrong, or there is nothing that `verify` can check.
   """
   arguments = _parser().parse_args(argv)
-  return command_line.exit_code(lambda: int(arguments.work(arguments)))
+  return int(arguments.work(arguments))
 
 
 def run() -> None:
@@ -50,8 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     'verify',
     help='check every record for damage',
     description='Checks every record: its checksums, fields, label and shape, '
-    'and that none is missing. Prints all that is wrong and ends with 1, or '
-    'prints one line of totals and ends with 0.',
+    'and that none is missing; and each file by SHA256SUMS. Prints all that is '
+    'wrong, and what it cannot see. Ends with 0 if nothing is wrong, with 1 if '
+    'something is, with 2 if it cannot be checked.',
   )
   verify.add_argument(
     'path', help='version folder of a dataset, or folder of older files'
@@ -73,7 +76,28 @@ def _parser() -> argparse.ArgumentParser:
     default=jpeg.MAX_PIXELS,
     help='most pixels of an image that is decoded (%(default)s)',
   )
-  verify.set_defaults(work=_verify)
+  verify.add_argument(
+    '--sums-only',
+    action='store_true',
+    help='compare files with SHA256SUMS, and look at nothing else: the quick '
+    'check after a copy',
+  )
+  verify.add_argument(
+    '--sample',
+    metavar='PART',
+    help='read a part of the records, such as 5%%, or about that many, such as '
+    '1000, spread over all; they are all counted',
+  )
+  verify.add_argument(
+    '--json',
+    action='store_true',
+    help='print one JSON object in place of lines',
+  )
+  verify.set_defaults(
+    work=lambda arguments: command_line.exit_code(
+      lambda: _verify(arguments), unusable=2
+    )
+  )
 
   adopt = commands.add_parser(
     'adopt',
@@ -95,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
   adopt.add_argument(
     '--overwrite', action='store_true', help='replace a dataset that is there'
   )
-  adopt.set_defaults(work=_adopt)
+  adopt.set_defaults(
+    work=lambda arguments: command_line.exit_code(lambda: _adopt(arguments))
+  )
   return parser
 
 
@@ -109,22 +135,62 @@ def _config(text: str) -> str | ImagenetValTfrecConfig:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-  report = verify_lib.verify(
-    arguments.path,
-    decode=arguments.decode,
-    label_file=arguments.label_file,
-    workers=arguments.workers,
-    max_pixels=arguments.max_pixels,
-    show_progress=True,
-  )
-  for finding in report.findings:
-    print(finding)
-  print(
-    f'{arguments.path}: {report.num_files:,} files, {report.num_records:,} '
-    f'records, {report.num_bytes / 1e6:,.1f} MB: '
-    + (f'{len(report.findings):,} faults' if report.findings else 'no faults')
-  )
+  try:
+    report = verify_lib.verify(
+      arguments.path,
+      decode=arguments.decode,
+      label_file=arguments.label_file,
+      workers=arguments.workers,
+      max_pixels=arguments.max_pixels,
+      sums_only=arguments.sums_only,
+      sample=arguments.sample,
+      show_progress=True,
+    )
+  except (errors.InputError, OSError) as e:
+    if arguments.json:
+      words = command_line.in_words(e)
+      print(json.dumps({'verdict': 'cannot be checked', 'error': words}))
+    raise
+  if arguments.json:
+    print(json.dumps(_as_json(report)))
+  else:
+    _print(arguments, report)
   return 1 if report.findings else 0
+
+
+def _as_json(report: verify_lib.Report) -> dict[str, Any]:
+  return {
+    'verdict': 'damaged' if report.findings else 'no faults',
+    'findings': [
+      {
+        'file': finding.path,
+        'record': finding.record,
+        'byte': finding.offset,
+        'what': finding.what,
+      }
+      for finding in report.findings
+    ],
+    'files': report.num_files,
+    'records': report.num_records,
+    'records_read': report.num_read,
+    'bytes': report.num_bytes,
+    'notes': report.notes,
+  }
+
+
+def _print(arguments: argparse.Namespace, report: verify_lib.Report) -> None:
+  for finding in report.findings:
+    print(errors.harmless(str(finding)))
+  number = len(report.findings)
+  records = f'{report.num_records:,} records, '
+  print(
+    f'{errors.shown(arguments.path)}: {report.num_files:,} files, '
+    f'{"" if arguments.sums_only else records}'
+    f'{report.num_bytes / 1e6:,.1f} MB: '
+    + '; '.join(
+      [f'{number:,} faults' if number else 'no faults', *report.notes]
+    )
+  )
 
 
 def _adopt(arguments: argparse.Namespace) -> int:

@@ -28,15 +28,17 @@ class _Terminated(SystemExit):
   """SIGTERM arrived; unwinds as Ctrl-C does."""
 
 
-def exit_code(work: Callable[[], int]) -> int:
+def exit_code(work: Callable[[], int], unusable: int = 1) -> int:
   """Runs a command; prints what the user can fix in a line, not a traceback.
 
   Args:
     work: Does all of it and returns the exit code.
+    unusable: What is returned if the input cannot be used or the system says
+      no.
 
   Returns:
-    What `work` returns; 1 if the input cannot be used or the system says no,
-    130 after SIGINT (Ctrl-C), 143 after SIGTERM.
+    What `work` returns; or `unusable`; or 130 after SIGINT (Ctrl-C), 143 after
+    SIGTERM.
   """
   for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):  # Any path can be printed.
@@ -49,10 +51,10 @@ def exit_code(work: Callable[[], int]) -> int:
     except _Terminated:
       return _TERMINATED
     except Exception as e:
-      if not (words := _in_words(e)):
+      if not (words := in_words(e)):
         raise
-      print(f'error: {words}', file=sys.stderr)
-      return 1
+      _tell(f'error: {words}')
+      return unusable
 
 
 def tell_briefly() -> None:
@@ -71,8 +73,8 @@ def tell_briefly() -> None:
   ) -> None:
     if issubclass(kind, KeyboardInterrupt):
       print('interrupted', file=sys.stderr)
-    elif words := _in_words(error) or _of_config(error):
-      print(f'error: {words}', file=sys.stderr)
+    elif words := in_words(error) or _of_config(error):
+      _tell(f'error: {words}')
     else:
       sys.__excepthook__(kind, error, traceback)
 
@@ -98,7 +100,11 @@ def sigterm_unwinds_tfds_build() -> Iterator[None]:
     yield
 
 
-def _in_words(error: BaseException) -> str:
+def _tell(message: str) -> None:
+  print(errors.harmless(message), file=sys.stderr)
+
+
+def in_words(error: BaseException) -> str:
   """Says what the user can fix; '' if it is nothing of that kind."""
   if isinstance(error, OSError):
     where = f'{error.filename!r}: ' if error.filename else ''
@@ -129,7 +135,7 @@ def _of_config(error: BaseException) -> str:
 @contextlib.contextmanager
 def _short_warnings() -> Iterator[None]:
   def show(message: Warning | str, *_: object, **__: object) -> None:
-    print(f'warning: {message}', file=sys.stderr)
+    _tell(f'warning: {message}')
 
   with warnings.catch_warnings():
     warnings.showwarning = show
@@ -141,7 +147,7 @@ class _AboveBars(python_logging.Handler):
 
   def emit(self, record: python_logging.LogRecord) -> None:
     if record.pathname.startswith(_PACKAGE):  # Not what TFDS logs.
-      tqdm.tqdm.write(record.getMessage(), file=sys.stderr)
+      tqdm.tqdm.write(errors.harmless(record.getMessage()), file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,17 @@ class LostWorkerError(OSError):
   """A worker was lost, and its work; what the others have done is kept."""
 
 
+class FileError(InputError):
+  """A file that cannot be used as it is: `path`, and `what` is wrong."""
+
+  def __init__(self, path: str, what: str):
+    super().__init__(path, what)
+    self.path, self.what = path, what
+
+  def __str__(self) -> str:
+    return f'{shown(self.path)}: {self.what}'
+
+
 class Offenders:
   """Counts what is wrong, and keeps the first ten to be named."""
 
@@ -75,6 +86,20 @@ def quoted(text: str) -> str:
     if len(shown) <= _MOST_SHOWN + 4:
       return shown
     kept = kept * 3 // 4  # Escapes are wider than what they stand for.
+
+
+def shown(path: str) -> str:
+  """Returns a path, by `repr()` if it could play with a terminal."""
+  return path if path.isprintable() else repr(path)
+
+
+def harmless(text: str) -> str:
+  """Returns text that cannot play with a terminal, but for its line feeds."""
+  if text.isprintable():
+    return text
+  return ''.join(
+    c if c.isprintable() or c == '\n' else repr(c)[1:-1] for c in text
+  )
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

@@ -12,7 +12,11 @@ _SHOW_EVERY = 0.1  # Seconds: a bar costs more than an image's bookkeeping.
 
 @contextlib.contextmanager
 def progress_bar(
-  tqdm: Callable[..., Any], *, images: int, description: str
+  tqdm: Callable[..., Any],
+  *,
+  images: int,
+  description: str,
+  unit: str = 'images',
 ) -> Iterator[Callable[[int, int], None]]:
   """Shows a bar, made by `tqdm`, of so many images while the work goes on.
 
@@ -20,7 +24,7 @@ def progress_bar(
   """
   shown_images = done_images = done_bytes = 0
   start = shown = time.monotonic()
-  with tqdm(total=images, desc=description, unit=' images') as bar:
+  with tqdm(total=images, desc=description, unit=f' {unit}') as bar:
 
     def show(now: float) -> None:
       nonlocal shown, shown_images

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import Any
+from typing import Any, TypeAlias
 
 from imagenet_val_tfrec.core import errors, object_store, storage
+
+Schema: TypeAlias = 'type | list[Schema] | dict[str, Schema]'
 
 _MOST_BYTES = 16 << 20
 
@@ -23,37 +25,73 @@ def write_text(path: str, text: str) -> None:
   storage.replace(part, path)
 
 
-def read_text(path: str) -> str:
+def read_text(path: str, most_bytes: int = _MOST_BYTES) -> str:
   """Returns the text of a file.
 
   Raises:
-    errors.InputError: if it is too large to be one of these, or no text.
+    errors.FileError: if it has more bytes than that, or is no text.
     OSError: if there is none, or it is not a regular file.
   """
   with storage.open_random(path) as reader:
-    if reader.size > _MOST_BYTES:
-      raise errors.InputError(
-        f'{path}: {reader.size:,} bytes, expected at most {_MOST_BYTES:,}'
+    if reader.size > most_bytes:
+      raise errors.FileError(
+        path, f'{reader.size:,} bytes, expected at most {most_bytes:,}'
       )
     content = reader.read(reader.size, 0)
   try:
     return content.decode('utf-8')
   except UnicodeDecodeError as e:
-    raise errors.InputError(f'{path}: damaged, it is not text: {e}') from e
+    raise errors.FileError(path, f'damaged, it is not text: {e}') from e
 
 
-def read_json(path: str) -> dict[str, Any]:
+def read_json(
+  path: str, schema: Schema | None = None, most_bytes: int = _MOST_BYTES
+) -> dict[str, Any]:
   """Returns the object in a JSON file.
 
+  Args:
+    path: Of the file.
+    schema: What its values must be: `{'files': [str], 'limit?': int}` stands
+      for a list of strings, and a number that need not be there. Further
+      values are passed over.
+    most_bytes: Of the file. Some 30 times as much memory may be taken.
+
   Raises:
-    errors.InputError: if it holds none, or is as `read_text` says.
+    errors.FileError: if it does not hold such an object; or as `read_text`.
     OSError: as `read_text`.
   """
-  text = read_text(path)
+  text = read_text(path, most_bytes)
   try:
-    content = json.loads(text)
+    content = json.loads(text, parse_constant=_refuse)
   except (ValueError, RecursionError) as e:
-    raise errors.InputError(f'{path}: damaged, it is not JSON: {e}') from e
-  if not isinstance(content, dict):
-    raise errors.InputError(f'{path}: damaged, expected a JSON object')
-  return content
+    raise errors.FileError(path, f'damaged, it is not JSON: {e}') from e
+  try:
+    _check('it', content, schema or {})
+  except ValueError as e:
+    raise errors.FileError(path, f'damaged: {e}') from e
+  checked: dict[str, Any] = content
+  return checked
+
+
+def _refuse(constant: str) -> None:
+  raise ValueError(f'{constant} is not a number')
+
+
+def _check(where: str, value: Any, schema: Schema) -> None:
+  """Raises ValueError if a value of JSON is not as the schema says."""
+  kind: type = type(value)
+  expected = schema if isinstance(schema, type) else type(schema)
+  if kind is not expected:
+    raise ValueError(
+      f'{where} is of type {kind.__name__}, expected {expected.__name__}'
+    )
+  if isinstance(schema, list):
+    for inner in value:
+      _check(f'a value in {where}', inner, schema[0])
+  elif isinstance(schema, dict):
+    for key, inner_schema in schema.items():
+      name = key.removesuffix('?')
+      if name in value:
+        _check(repr(name), value[name], inner_schema)
+      elif name == key:
+        raise ValueError(f'{where} has no {name!r}')

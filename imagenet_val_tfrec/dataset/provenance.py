@@ -9,10 +9,11 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from imagenet_val_tfrec.core import errors, small_files, storage
+from imagenet_val_tfrec.core import errors, storage
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.inputs import join
 from imagenet_val_tfrec.records import counting, jpeg
+from imagenet_val_tfrec.records import metadata as metadata_lib
 from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import shards
 
@@ -103,13 +104,12 @@ def why_closed(folder: str, file_format: Any) -> str:
     folder: Of the dataset.
     file_format: TFDS's `FileFormat` that is asked for, or its name, or None.
   """
-  try:
-    info = _read_metadata(folder)
-  except FileNotFoundError:
+  if not storage.exists(os.path.join(folder, metadata_lib.INFO)):
     return ''
+  try:
+    on_disk = _read_metadata(folder).file_format
   except errors.InputError as e:
     return str(e)
-  on_disk = info.get('fileFormat', 'tfrecord')
   asked = getattr(file_format, 'value', file_format) or on_disk
   if asked == on_disk:
     return ''
@@ -119,27 +119,25 @@ def why_closed(folder: str, file_format: Any) -> str:
   )
 
 
-def _read_metadata(folder: str) -> dict[str, Any]:
+def _read_metadata(folder: str) -> metadata_lib.Info:
   """Reads the metadata of a dataset; returns what `dataset_info.json` says.
 
   Raises:
-    errors.InputError: if a file is damaged.
-    FileNotFoundError: if one is missing.
+    errors.InputError: if a file is missing or damaged.
   """
-  names = 'dataset_info.json', 'features.json', 'metadata.json'
   try:
-    info, *_ = [small_files.read_json(os.path.join(folder, n)) for n in names]
-  except errors.InputError as e:
-    raise errors.InputError(f'{e}. {_ADVICE}') from e
-  return info
+    return metadata_lib.check(folder)
+  except errors.FileError as e:
+    raise errors.InputError(
+      f'{folder}: there is a folder, but no whole dataset in it '
+      f'({os.path.basename(e.path)}: {e.what}). {_ADVICE}'
+    ) from e
 
 
 def _check_whole(builder: tfds.core.DatasetBuilder) -> None:
-  try:
-    _read_metadata(builder.data_dir)
-    missing = []
-  except FileNotFoundError as e:
-    missing = [os.path.basename(e.filename)]
+  _read_metadata(builder.data_dir)
+  path = os.path.join(builder.data_dir, metadata_lib.METADATA)
+  missing = [] if storage.exists(path) else [metadata_lib.METADATA]
   for split in builder.info.splits.values():
     missing += [
       path.name
@@ -190,7 +188,13 @@ def _check_same_options(
 
 def _check_same_classes(builder: tfds.core.DatasetBuilder) -> None:
   # TFDS lets other names pass (docs/faults.py class_names).
-  on_disk = tfds.features.FeaturesDict.from_config(builder.data_dir)['label']
+  try:
+    on_disk = tfds.features.FeaturesDict.from_config(builder.data_dir)['label']
+  except (KeyError, TypeError, ValueError) as e:
+    raise errors.InputError(
+      f'{builder.data_dir}: TFDS cannot read {metadata_lib.FEATURES}: '
+      f'{errors.quoted(str(e))}. {_ADVICE}'
+    ) from e
   today = builder.info.features['label']
   if today.num_classes and _names(on_disk) != _names(today):
     raise errors.InputError(

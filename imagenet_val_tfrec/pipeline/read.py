@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from imagenet_val_tfrec.core import errors, storage
-from imagenet_val_tfrec.records import counting, raw_files
+from imagenet_val_tfrec.records import counting, metadata, raw_files
 
 Source: TypeAlias = 'tfds.core.DatasetBuilder | str | os.PathLike[str]'
 
@@ -45,8 +45,8 @@ def find_files(source: Source, split: str) -> RecordFiles:
     return _files_of(source, split)
   _check_scheme(source)
   folder = epath.Path(source)
-  if (folder / 'dataset_info.json').exists():
-    return _files_of(tfds.builder_from_directory(folder), split)
+  if (folder / metadata.INFO).exists():
+    return _files_of(_builder_of(os.fspath(folder)), split)
   if (folder / _DATASET).is_dir():
     return _files_of(tfds.builder(_DATASET, data_dir=folder), split)
   try:
@@ -62,6 +62,18 @@ def find_files(source: Source, split: str) -> RecordFiles:
       f'have no other than {WHOLE_SPLIT!r}; adopt them into TFDS to read a part'
     )
   return files
+
+
+def _builder_of(folder: str) -> tfds.core.DatasetBuilder:
+  """Returns the builder of what is in a version folder."""
+  metadata.check(folder)
+  try:
+    return tfds.builder_from_directory(folder)
+  except (KeyError, TypeError, ValueError) as e:
+    raise errors.InputError(
+      f'{folder}: TFDS cannot read its metadata: {errors.quoted(str(e))}. Copy '
+      'or build it again'
+    ) from e
 
 
 def find_older(folder: str | os.PathLike[str]) -> RecordFiles:

@@ -73,6 +73,11 @@ def series(folder: str) -> dict[str, bool]:
   }
 
 
+def is_record_file(name: str) -> bool:
+  """Whether that is what files of records are called, older ones or TFDS's."""
+  return SUFFIX in name or '.array_record' in name
+
+
 def shard_name(base: str, number: int) -> str:
   """Returns the name of a file, by its number from 0."""
   return f'{base}_{number}{SUFFIX}'

@@ -7,8 +7,10 @@ this package. Source: "cksum output modes" in the manual of GNU coreutils.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
+import threading
 from collections.abc import Mapping
 
 from imagenet_val_tfrec.core import errors, small_files, storage
@@ -16,15 +18,17 @@ from imagenet_val_tfrec.core import errors, small_files, storage
 FILENAME = 'SHA256SUMS'
 
 _CHUNK = 1 << 20
-_LINE = re.compile(r'(\\?)([0-9a-f]{64})  ([^/]+)')
+_LINE = re.compile(r'(\\?)([0-9a-f]{64})  ([^/\0]+)')
 _ESCAPES = {'\\\\': '\\', '\\n': '\n', '\\r': '\r'}
 
 
-def of_file(path: str) -> str:
-  """Returns the SHA-256 of a file, as hex digits."""
+def of_file(path: str, stop: threading.Event | None = None) -> str:
+  """Returns the SHA-256 of a file, as hex digits; '' if told to stop."""
   sha256 = hashlib.sha256()
   with storage.open_random(path) as reader:
     for position in range(0, reader.size, _CHUNK):
+      if stop and stop.is_set():
+        return ''
       sha256.update(reader.read(_CHUNK, position))
   return sha256.hexdigest()
 
@@ -43,19 +47,21 @@ def read(folder: str) -> dict[str, str] | None:
   """Reads `SHA256SUMS` in a folder; None if it has none.
 
   Raises:
-    errors.InputError: if a line is not as `write` makes it; says which.
+    errors.FileError: if a line is not as `write` makes it; says which.
   """
   path = os.path.join(folder, FILENAME)
   if not storage.exists(path):
     return None
   sums = {}
-  lines = small_files.read_text(path).removesuffix('\n').split('\n')
-  for number, line in enumerate(lines, 1):
+  text = small_files.read_text(path)
+  for number, line in enumerate(io.StringIO(text, newline='\n'), 1):
+    line = line.removesuffix('\n')
     match = _LINE.fullmatch(line)
     if not match:
-      raise errors.InputError(
-        f'{path}:{number}: found {errors.quoted(line)}, expected '
-        '"SHA256  NAME" as sha256sum writes it'
+      raise errors.FileError(
+        path,
+        f'line {number} is {errors.quoted(line)}, expected "SHA256  NAME" as '
+        'sha256sum writes it',
       )
     name = match[3]
     if match[1]:

@@ -23,12 +23,12 @@ def check_numbers(
     contents: What is in each of its files.
   """
   numbers = [_number(content) for content in contents]
-  if split.lengths is None:
+  if not split.of_tfds:
     for index, what in counting.unequal(numbers):
       yield check_records.Finding(split.paths[index], what)
     return
   for path, number, length in zip(
-    split.paths, numbers, split.lengths, strict=True
+    split.paths, numbers, split.lengths or numbers, strict=True
   ):
     if number not in (None, length):
       yield check_records.Finding(
@@ -93,21 +93,23 @@ def check_labels(
       )
       if label not in (true, check_records.UNKNOWN_LABEL)
     ]
-    most = sure // 2
+    known = sum(
+      label != check_records.UNKNOWN_LABEL for label in content.labels[:sure]
+    )
+    most = known // 2
     for number, label in wrong if len(wrong) <= most else wrong[:_FIRST_FEW]:
       at = start + number
       yield check_records.Finding(
         path,
         f'label {label}, expected {labels.labels[at]} as in '
         f'{labels.where(at)} ({errors.quoted(labels.names[at])})',
-        number,
-        content.offsets[number],
+        *content.place(number),
       )
     if len(wrong) > most and len(wrong) > _FIRST_FEW:
       yield check_records.Finding(
         path,
-        f'{len(wrong):,} of {sure:,} labels are not those of {labels.path}; is '
-        'this file swapped with another one?',
+        f'{len(wrong):,} of {known:,} labels are not those of {labels.path}; '
+        'is this file swapped with another one?',
       )
 
 
@@ -117,7 +119,10 @@ def _lengths(
   """Returns how many records each file should have; None if any number."""
   if split.lengths is not None:
     return list(split.lengths)
-  usual = counting.usual_length([_number(content) for content in contents])
+  numbers = [_number(content) for content in contents]
+  if split.of_tfds:
+    return numbers
+  usual = counting.usual_length(numbers)
   return [*[usual] * (len(contents) - 1), None]
 
 

@@ -1,25 +1,18 @@
-"""What should be in a folder of records: by TFDS's metadata, or by the names.
-
-TFDS's files are read as they are, without TensorFlow or a builder.
-"""
+"""What should be in a folder of records: by TFDS's metadata, or by names."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imagenet_val_tfrec.core import errors, small_files, storage
-from imagenet_val_tfrec.records import raw_files
+from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.records import metadata, outputs, raw_files, sums
+from imagenet_val_tfrec.verify import check_records
 
-_INFO = 'dataset_info.json'
-_FEATURES = 'features.json'
-_METADATA = 'metadata.json'
-_CLASS_NAMES = 'label.labels.txt'
 _WITH_CLASS_NAMES = 'imagenet2012'  # Our config that always has them.
 _FIELDS = {'label', 'height', 'width', 'chans', 'image'}
-_TEMPLATE = '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,21 +22,19 @@ class Split:
   Attributes:
     folder: Of the files.
     paths: Of the files that should be there, in the order of their records.
+    of_tfds: Whether they are of a dataset of TFDS, and not older files.
     lengths: How many records each of them should have; None if that is not
-      known, for older files.
+      known.
     num_bytes: What TFDS says: the size of the files, or, where it wrote them
-      itself, of the payloads in them; None if that is not known.
+      itself, of the payloads in them; None if that is not known, or does not
+      tell of damage, as in array_record.
   """
 
   folder: str
   paths: Sequence[str]
+  of_tfds: bool = False
   lengths: Sequence[int] | None = None
   num_bytes: int | None = None
-
-  @property
-  def of_tfds(self) -> bool:
-    """Whether TFDS says so, and not only the names of the files."""
-    return self.lengths is not None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,108 +51,146 @@ class Expected:
   folder: str
   splits: Sequence[Split]
   num_classes: int | None = None
-  problems: Sequence[str] = ()
+  problems: Sequence[check_records.Finding] = ()
 
 
-def of_folder(folder: str) -> Expected:
+def of_folder(folder: str, known: Mapping[str, str]) -> Expected:
   """Finds out what a folder should hold.
 
   Args:
     folder: A version folder of TFDS, or one of older raw files.
+    known: What `SHA256SUMS` says; may be empty.
 
   Raises:
-    errors.InputError: if it is neither, or the metadata cannot be used.
+    errors.InputError: if it is neither, or a dataset of another kind.
     FileNotFoundError: if there is nothing.
   """
-  if storage.exists(os.path.join(folder, _INFO)):
-    return _of_dataset(folder)
+  if metadata.INFO in known or storage.exists(
+    os.path.join(folder, metadata.INFO)
+  ):
+    return _of_dataset(folder, known)
   try:
     names = raw_files.series(folder)
   except FileNotFoundError as e:
     raise FileNotFoundError(
-      f'{e}; or a version folder of TFDS, with {_INFO} in it, such as '
+      f'{e}; or a version folder of TFDS, with {metadata.INFO} in it, such as '
       'DATA_DIR/imagenet_val_tfrec/imagenet2012/1.0.0'
     ) from e
   paths = [os.path.join(folder, name) for name in names]
   return Expected(folder=folder, splits=[Split(folder=folder, paths=paths)])
 
 
-def _of_dataset(folder: str) -> Expected:
+def _of_dataset(folder: str, known: Mapping[str, str]) -> Expected:
+  problems = []
+  num_classes = info = None
   try:
-    info = small_files.read_json(os.path.join(folder, _INFO))
-    features = small_files.read_json(os.path.join(folder, _FEATURES))
-    fields = features['featuresDict']['features']
-    if not fields.keys() >= _FIELDS:
-      raise errors.InputError(
-        f'{folder}: a dataset of other features: {errors.some(sorted(fields))};'
-        f' expected {", ".join(sorted(_FIELDS))}'
+    num_classes = metadata.num_classes(_read_features(folder))
+  except errors.FileError as e:
+    problems.append(_finding(_damage(e, known)))
+  try:
+    info = _read_info(folder)
+  except errors.FileError as e:
+    problems.append(_finding(_damage(e, known)))
+  names = storage.names_in(folder)
+  there = [name for name in names if raw_files.is_record_file(name)]
+  if info:
+    expected = {name for split in info.splits for name in split.filenames}
+    problems += [
+      _finding(
+        errors.FileError(
+          os.path.join(folder, name), 'not a file of this dataset'
+        )
       )
-    num_classes = int(fields['label']['classLabel']['numClasses'])
-    file_format = info.get('fileFormat', 'tfrecord')
-    splits = [_split(folder, info, split) for split in info['splits']]
-  except (KeyError, TypeError, ValueError, AttributeError) as e:
-    if isinstance(e, errors.InputError):
-      raise
-    raise errors.InputError(
-      f'{folder}: {_INFO} or {_FEATURES} is not as TFDS writes it '
-      f'({type(e).__name__}: {e}). Copy it again'
-    ) from e
-  if file_format != 'tfrecord':
-    raise errors.InputError(
-      f"{folder}: is of format {file_format!r}, expected 'tfrecord'"
-    )
-  expected = {path for split in splits for path in split.paths}
+      for name in there
+      if name not in expected
+    ]
+    if info.config == _WITH_CLASS_NAMES and metadata.CLASS_NAMES not in names:
+      path = os.path.join(folder, metadata.CLASS_NAMES)
+      problems.append(
+        _finding(
+          errors.FileError(
+            path, 'the file is missing, the names of the classes'
+          )
+        )
+      )
+  problems += map(_finding, metadata.problems(folder, num_classes))
+  if info:
+    is_framed = info.file_format == 'tfrecord'
+    splits = [
+      _of_tfds(
+        folder,
+        split.filenames,
+        split.lengths,
+        split.num_bytes if is_framed else None,
+      )
+      for split in info.splits
+    ]
+  else:  # Nothing says what should be there, so what is there is read.
+    splits = [_of_tfds(folder, there)]
   return Expected(
     folder=folder,
     splits=splits,
     num_classes=num_classes,
-    problems=[
-      *(
-        f'{errors.quoted(name)} is not a file of this dataset'
-        for name in storage.names_in(folder)
-        if '.tfrecord' in name and os.path.join(folder, name) not in expected
-      ),
-      *_metadata_problems(folder, info, num_classes),
-    ],
+    problems=problems,
   )
 
 
-def _metadata_problems(
-  folder: str, info: Mapping[str, Any], num_classes: int
-) -> Iterator[str]:
-  """Yields what is wrong with the files that are not needed to read records."""
-  names = os.path.join(folder, _CLASS_NAMES)
-  if storage.exists(names):
-    number = len(small_files.read_text(names).splitlines())
-    if number != num_classes:
-      yield f'{_CLASS_NAMES!r} has {number:,} names, expected {num_classes:,}'
-  elif info.get('configName') == _WITH_CLASS_NAMES:
-    yield f'{_CLASS_NAMES!r} is missing, the names of the classes'
-  if storage.exists(os.path.join(folder, _METADATA)):
-    try:
-      small_files.read_json(os.path.join(folder, _METADATA))
-    except errors.InputError:
-      yield f'{_METADATA!r} is damaged, it is not JSON'
-
-
-def _split(
-  folder: str, info: Mapping[str, Any], split: Mapping[str, Any]
+def _of_tfds(
+  folder: str,
+  filenames: Sequence[str],
+  lengths: Sequence[int] | None = None,
+  num_bytes: int | None = None,
 ) -> Split:
-  lengths = [int(length) for length in split['shardLengths']]
-  names = [
-    split.get('filepathTemplate', _TEMPLATE).format(
-      DATASET=info['name'],
-      SPLIT=split['name'],
-      FILEFORMAT='tfrecord',
-      SHARD_INDEX=f'{i:05}',
-      NUM_SHARDS=f'{len(lengths):05}',
-      SHARD_X_OF_Y=f'{i:05}-of-{len(lengths):05}',
-    )
-    for i in range(len(lengths))
-  ]
   return Split(
     folder=folder,
-    paths=[os.path.join(folder, name) for name in names],
+    paths=[os.path.join(folder, name) for name in filenames],
+    of_tfds=True,
     lengths=lengths,
-    num_bytes=int(split['numBytes']),
+    num_bytes=num_bytes,
   )
+
+
+def _finding(error: errors.FileError) -> check_records.Finding:
+  # The error itself would keep alive all that was read of the file.
+  return check_records.Finding(
+    error.path, f'{error.what}. Copy or build it again'
+  )
+
+
+class _OtherKindError(errors.FileError):
+  """A file is sound, but of a dataset that is of another kind."""
+
+
+def _damage(
+  error: errors.FileError, known: Mapping[str, str]
+) -> errors.FileError:
+  """Returns the error if the file is damaged; raises it if it is of others."""
+  digest = known.get(os.path.basename(error.path))
+  if isinstance(error, _OtherKindError) and digest in (
+    None,
+    sums.of_file(error.path),
+  ):
+    raise error
+  return error
+
+
+def _read_features(folder: str) -> dict[str, Any]:
+  features = metadata.read_features(folder)
+  if not features.keys() >= _FIELDS:
+    raise _OtherKindError(
+      os.path.join(folder, metadata.FEATURES),
+      f'a dataset of other features: {errors.some(sorted(features))}; expected '
+      f'{", ".join(sorted(_FIELDS))}',
+    )
+  return features
+
+
+def _read_info(folder: str) -> metadata.Info:
+  info = metadata.read_info(folder)
+  if info.file_format not in outputs.FILE_FORMATS:
+    raise _OtherKindError(
+      os.path.join(folder, metadata.INFO),
+      f'a dataset of format {info.file_format!r}, expected one of '
+      f'{", ".join(map(repr, outputs.FILE_FORMATS))}',
+    )
+  return info

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fractions
 import functools
+import itertools
 import os
+import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tqdm
 
@@ -15,9 +18,12 @@ from imagenet_val_tfrec.core import errors, progress, storage
 from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.inputs import discovery
 from imagenet_val_tfrec.inputs import labels as labels_lib
-from imagenet_val_tfrec.records import jpeg
-from imagenet_val_tfrec.verify import check_files, check_records
+from imagenet_val_tfrec.records import jpeg, raw_files, sums
+from imagenet_val_tfrec.verify import check_files, check_records, check_sums
 from imagenet_val_tfrec.verify import expected as expected_lib
+
+_ALL = fractions.Fraction(1)
+_SAMPLE = re.compile(r'([0-9]{1,15}(?:\.[0-9]{1,15})?)(%?)')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,15 +32,19 @@ class Report:
 
   Attributes:
     findings: All that is wrong, file by file.
-    num_files: How many files were read.
+    num_files: How many files were read: of records, or, by `sums_only`, all.
     num_records: How many records are in them, damaged ones too.
+    num_read: How many of those were read.
     num_bytes: Size of the files.
+    notes: What could not be seen, or was not looked at.
   """
 
   findings: Sequence[check_records.Finding]
   num_files: int
-  num_records: int
+  num_records: int = 0
+  num_read: int = 0
   num_bytes: int
+  notes: Sequence[str] = ()
 
 
 def verify(
@@ -44,15 +54,18 @@ def verify(
   label_file: str | None = None,
   workers: int = 0,
   max_pixels: int = jpeg.MAX_PIXELS,
+  sums_only: bool = False,
+  sample: str | None = None,
   show_progress: bool = False,
 ) -> Report:
-  """Checks all records, and that none is missing.
+  """Checks all records, and that none is missing or another one.
 
+  Of each file: whether it is the one that `SHA256SUMS` names, if that is there.
   Of each record: the checksums of length and data, the five fields, the label's
   range, and the stored shape against the one in the image's header. Of a
-  dataset: which files there should be, their size, and the number of records in
-  each. Of older files, which come with no metadata: that no number is missing,
-  and that none but the last has fewer records than others.
+  dataset: its metadata, which files there should be, their size, and the number
+  of records in each. Of older files, which come with no metadata: that no
+  number is missing, and that none but the last has fewer records than others.
 
   Args:
     path: A version folder of TFDS, or one of older raw files.
@@ -61,6 +74,11 @@ def verify(
       their labels, so that files cannot have changed places.
     workers: How many threads (0: one for each processor).
     max_pixels: Most pixels of an image that is decoded.
+    sums_only: Whether nothing is looked at but `SHA256SUMS`: the quick check
+      after a copy.
+    sample: Reads a part of the records alone, such as `'5%'`, or about that
+      many, such as `'1000'`: always the same ones, spread over all. All are
+      counted; files of records are not compared with `SHA256SUMS`.
     show_progress: Whether a progress bar is shown.
 
   Returns:
@@ -68,7 +86,7 @@ def verify(
 
   Raises:
     errors.InputError: if there is nothing that can be checked at `path`, or the
-      label file cannot be used.
+      label file or an option cannot be used.
     OSError: if there is nothing at all.
 
   Example:
@@ -77,37 +95,78 @@ def verify(
     (8, [])
   """
   workers_lib.check_workers(workers)
-  expected = expected_lib.of_folder(os.fspath(path))
+  workers = workers or workers_lib.num_cpus()
+  folder = os.fspath(path)
+  known, findings = check_sums.read(folder)
+  if sums_only:
+    if decode or label_file or sample:
+      raise errors.InputError(
+        'sums_only looks at no record, so decode, label_file and sample have '
+        'no meaning; leave it out, or them'
+      )
+    if known is None and not findings:
+      raise errors.FileError(
+        os.path.join(folder, sums.FILENAME),
+        'there is no such file, so sums_only checks nothing; leave it out',
+      )
+    expected = expected_lib.Expected(folder=folder, splits=[])
+  else:
+    expected = expected_lib.of_folder(folder, known or {})
   labels = discovery.read_labels(label_file) if label_file else None
   if labels and len(expected.splits) > 1:
     raise errors.InputError(
       f'{expected.folder}: {len(expected.splits)} splits, and a label file '
       'does not say what is in each; verify it without one'
     )
-  checks = jpeg.Checks(max_pixels=max_pixels, decode=decode)
-  bar = functools.partial(tqdm.tqdm, disable=not show_progress)
-  with progress.progress_bar(
-    bar, images=_expected_number(expected, labels), description='Verifying'
-  ) as report:
-    by_path = _read_all(expected, checks, workers, report)
-  findings = [
-    check_records.Finding(expected.folder, what) for what in expected.problems
+  part = _part(sample, expected)
+  findings += expected.problems
+  hashed = [
+    name
+    for name in known or ()
+    if part == _ALL or not raw_files.is_record_file(name)
   ]
-  for split in expected.splits:
-    contents = [by_path[path] for path in split.paths]
-    of_split = [finding for content in contents for finding in content.findings]
-    of_split += check_files.check_numbers(split, contents)
-    if not of_split:
-      of_split += check_files.check_size(split, contents)
-    if labels:
-      of_split += check_files.check_labels(split, contents, labels)
-    findings += of_split
-  readable = [path for path, content in by_path.items() if content.readable]
+  with (
+    check_sums.hashing(folder, hashed, workers) as hashes,
+    progress.progress_bar(
+      functools.partial(tqdm.tqdm, disable=not show_progress),
+      images=len(hashed) if sums_only else _expected_number(expected, labels),
+      unit='files' if sums_only else 'images',
+      description='Verifying',
+    ) as report,
+  ):
+    checks = jpeg.Checks(max_pixels=max_pixels, decode=decode)
+    by_path = _read_all(expected, checks, workers, _spread(part), report)
+    for split in expected.splits:
+      findings += _of_split(split, by_path, labels)
+    if known is not None:
+      told = {finding.path for finding in findings}
+      count = report if sums_only else lambda number, size: None
+      findings += check_sums.compare(folder, known, hashes, told, count)
+  read = [path for path, content in by_path.items() if content.readable]
+  if sums_only:
+    read = [
+      os.path.join(folder, name)
+      for name, future in hashes.items()
+      if not future.exception()
+    ]
+  num_records = sum(len(content.labels) for content in by_path.values())
+  num_read = sum(content.num_read for content in by_path.values())
+  notes = []
+  if sums_only:
+    notes.append(f'{sums.FILENAME} alone: no record was looked at')
+  if part < _ALL:
+    notes.append(f'a sample: {num_read:,} of {num_records:,} records were read')
+  if not storage.exists(os.path.join(folder, sums.FILENAME)):
+    notes.append(
+      f'no {sums.FILENAME}: changes that keep all checksums cannot be seen'
+    )
   return Report(
     findings=findings,
-    num_files=len(readable),
-    num_records=sum(len(content.labels) for content in by_path.values()),
-    num_bytes=sum(map(storage.size_of, readable)),
+    num_files=len(read),
+    num_records=num_records,
+    num_read=num_read,
+    num_bytes=sum(map(storage.size_of, read)),
+    notes=notes,
   )
 
 
@@ -121,10 +180,47 @@ def _expected_number(
   return sum(lengths) or (len(labels) if labels else 0)
 
 
+def _part(
+  sample: str | None, expected: expected_lib.Expected
+) -> fractions.Fraction:
+  """Returns which part of the records is to be read.
+
+  Raises:
+    errors.InputError: if it is no part, and no number.
+  """
+  if sample is None:
+    return _ALL
+  match = _SAMPLE.fullmatch(sample)
+  number = fractions.Fraction(match[1]) if match else fractions.Fraction(0)
+  if not match or not number or (match[2] and number > 100):
+    raise errors.InputError(
+      f'sample is {errors.quoted(sample)}, expected a part such as 5%, or a '
+      'number of records such as 1000'
+    )
+  if match[2]:
+    return number / 100
+  total = _expected_number(expected, None) or sum(
+    len(batch.items)
+    for split in expected.splits
+    for path in split.paths
+    for batch in check_records.batches(path, itertools.repeat(False))
+  )
+  return min(number / max(total, 1), _ALL)
+
+
+def _spread(part: fractions.Fraction) -> Iterator[bool]:
+  """Yields whether a record is read, for one after the other."""
+  position = 0
+  while True:
+    yield position < part.numerator
+    position = (position + part.numerator) % part.denominator
+
+
 def _read_all(
   expected: expected_lib.Expected,
   checks: jpeg.Checks,
   workers: int,
+  chosen: Iterator[bool],
   report: Callable[[int, int], None],
 ) -> dict[str, check_records.Contents]:
   """Reads and checks all records; returns what is in each file."""
@@ -139,12 +235,28 @@ def _read_all(
 
   results = workers_lib.in_order(
     check,
-    (batch for path in paths for batch in check_records.batches(path)),
-    workers or workers_lib.num_cpus(),
+    (batch for path in paths for batch in check_records.batches(path, chosen)),
+    workers,
     threading.Event(),
   )
   with contextlib.closing(results):
     for path, contents in results:
       by_path[path].add(contents)
-      report(len(contents.labels), contents.payload_bytes)
+      report(len(contents.labels), contents.image_bytes)
   return by_path
+
+
+def _of_split(
+  split: expected_lib.Split,
+  by_path: Mapping[str, check_records.Contents],
+  labels: labels_lib.Labels | None,
+) -> list[check_records.Finding]:
+  """Returns all that is wrong with the records of a split."""
+  contents = [by_path[path] for path in split.paths]
+  findings = [finding for content in contents for finding in content.findings]
+  findings += check_files.check_numbers(split, contents)
+  if not findings:
+    findings += check_files.check_size(split, contents)
+  if labels and contents:
+    findings += check_files.check_labels(split, contents, labels)
+  return findings

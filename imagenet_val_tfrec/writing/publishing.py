@@ -89,7 +89,7 @@ def put_back(work_dir: staging.WorkDir) -> None:
   marker = os.path.join(work_dir.path, _NEW)
   if not storage.exists(marker):
     return
-  said = small_files.read_json(marker)
+  said = small_files.read_json(marker, {'files': [str]})
   new = said['files']
   published = [name for name in new if _is_published(work_dir, name)]
   if len(published) < len(new):

@@ -29,7 +29,12 @@ from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
 from imagenet_val_tfrec.writing import runners
 
-_NOTE = {'digest', 'problems', 'chans', 'sha256'}
+_NOTE: small_files.Schema = {
+  'digest': str,
+  'problems': [str],
+  'chans': dict,
+  'sha256': str,
+}
 
 _LARGE = 1 << 22  # Bytes of a file, or pixels of an image.
 
@@ -184,9 +189,7 @@ def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
 def _read_note(path: str) -> dict[str, Any] | None:
   """Returns the note of a shard; None if there is none, or it is damaged."""
   with contextlib.suppress(OSError, ValueError):
-    note = small_files.read_json(_note_path(path))
-    if note.keys() >= _NOTE:
-      return note
+    return small_files.read_json(_note_path(path), _NOTE)
   return None
 
 

@@ -22,6 +22,7 @@ from imagenet_val_tfrec.core import errors, small_files, storage
 from imagenet_val_tfrec.records import sums
 
 _OWNER = 'owner.json'
+_WHO: small_files.Schema = {'pid': int, 'host': str, 'since': str}
 _SHARDS = 'shards'
 _GONE = '.gone'
 _FULL = (
@@ -231,9 +232,9 @@ def _this_process() -> str:
 
 def _busy(path: str, owner: str) -> BusyError:
   try:
-    who = small_files.read_json(owner)
+    who = small_files.read_json(owner, _WHO)
     words = 'process {pid} on {host}, since {since}'.format(**who)
-  except (ValueError, KeyError, OSError):
+  except (ValueError, OSError):
     words = 'another process'
   return BusyError(
     f'{path}: {words}, is building this already. Wait until it is done; if '
@@ -243,12 +244,12 @@ def _busy(path: str, owner: str) -> BusyError:
 
 def _is_own_and_dead(owner: str) -> bool:
   try:
-    who = small_files.read_json(owner)
+    who = small_files.read_json(owner, _WHO)
     if who['host'] != socket.gethostname():
       return False
     os.kill(who['pid'], 0)
   except ProcessLookupError:
     return True
-  except (ValueError, KeyError, OSError):
+  except (ValueError, OSError):
     return False
   return bool(who['pid'] == os.getpid())

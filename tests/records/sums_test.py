@@ -40,5 +40,5 @@ def test_where_there_is_none(tmp_path):
 )
 def test_what_is_no_line(tmp_path, line):
   (tmp_path / sums.FILENAME).write_text(f'{"0" * 64}  a\n{line}\n')
-  with pytest.raises(errors.InputError, match='SHA256SUMS:2: found'):
+  with pytest.raises(errors.InputError, match='SHA256SUMS: line 2 is '):
     sums.read(str(tmp_path))

@@ -1,0 +1,246 @@
+"""The metadata of a TFDS dataset, read bounded and distrusted.
+
+TFDS itself reads these files whole, whatever they are, and imports each module
+that `features.json` names. So `check` comes before TFDS is shown a folder.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from google.protobuf import json_format
+from tensorflow_datasets.core import file_adapters
+from tensorflow_datasets.core.proto import dataset_info_pb2, feature_pb2
+
+from imagenet_val_tfrec.core import errors, small_files, storage
+
+INFO = 'dataset_info.json'
+FEATURES = 'features.json'
+METADATA = 'metadata.json'
+CLASS_NAMES = 'label.labels.txt'
+SMALL_FILES = (INFO, FEATURES, METADATA, CLASS_NAMES)
+
+_MOST_BYTES = 4 << 20
+_MOST_SHARDS = 99_999
+_LONGEST_NAME = 255
+# As TFDS takes them: `core/naming.py`.
+_NAME = re.compile(r'[\w\-]+')
+_VERSION = re.compile(r'\d+\.\d+\.\d+')
+_FORMAT = re.compile('|'.join(kind.value for kind in file_adapters.FileFormat))
+_TEMPLATE = re.compile(
+  r'([\w.\-]|\{(DATASET|SPLIT|FILEFORMAT|SHARD_INDEX|NUM_SHARDS|'
+  r'SHARD_X_OF_Y)\})+'
+)
+_USUAL_TEMPLATE = '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
+_CLASS_KEYS = ('pythonClassName', 'python_class_name')
+_CLASS = re.compile(r'tensorflow_datasets\.core\.features\.[\w.]+')
+_SCHEMA: small_files.Schema = {
+  'adopted_from?': str,
+  'decode_check?': bool,
+  'fingerprint?': str,
+  'max_examples_per_split?': int,
+  'max_pixels?': int,
+}
+
+_T = TypeVar('_T')
+
+
+class Split(NamedTuple):
+  """What `dataset_info.json` says of a split.
+
+  Attributes:
+    filenames: Of its shards, in order.
+    lengths: How many examples are in each.
+    num_bytes: The size of the shards, or, where TFDS wrote them itself, of the
+      payloads in them.
+  """
+
+  filenames: list[str]
+  lengths: list[int]
+  num_bytes: int
+
+
+class Info(NamedTuple):
+  """What is used of `dataset_info.json`.
+
+  Attributes:
+    config: Name of the config.
+    file_format: Such as `'tfrecord'`.
+    splits: In the order in which they are named.
+  """
+
+  config: str
+  file_format: str
+  splits: list[Split]
+
+
+def read_info(folder: str) -> Info:
+  """Reads `dataset_info.json`.
+
+  Raises:
+    errors.FileError: if it is missing or damaged, or TFDS could not read it.
+  """
+  path = os.path.join(folder, INFO)
+  info = _read_message(path, dataset_info_pb2.DatasetInfo())[1]
+  number = sum(len(split.shard_lengths) for split in info.splits)
+  if not 0 < number <= _MOST_SHARDS:
+    raise errors.FileError(
+      path, f'{number:,} shards, expected 1 to {_MOST_SHARDS:,}'
+    )
+  _name(path, 'version', info.version, _VERSION)
+  file_format = _name(
+    path, 'fileFormat', info.file_format or 'tfrecord', _FORMAT
+  )
+  splits = [_split(path, info, split, file_format) for split in info.splits]
+  filenames = {name for split in splits for name in split.filenames}
+  names = {split.name for split in info.splits}
+  if len(names) < len(splits) or len(filenames) < number:
+    raise errors.FileError(path, 'two splits or shards of one name')
+  return Info(info.config_name, file_format, splits)
+
+
+def read_features(folder: str) -> dict[str, Any]:
+  """Reads `features.json`.
+
+  Returns:
+    The features by their names, as messages of TFDS's `feature.proto`.
+
+  Raises:
+    errors.FileError: if it is missing or damaged, or TFDS could not read it, or
+      would import a module for it that is not its own.
+  """
+  path = os.path.join(folder, FEATURES)
+  content, feature = _read_message(path, feature_pb2.Feature())
+  features = dict(feature.features_dict.features)
+  names = [each.python_class_name for each in (feature, *features.values())]
+  for name in (*names, *_class_names(content)):
+    if not _CLASS.fullmatch(name):
+      raise errors.FileError(
+        path, f'a feature of class {errors.quoted(name)}, which is not of TFDS'
+      )
+  if (num_classes(features) or 0) < 0:
+    raise errors.FileError(path, f'{num_classes(features):,} classes')
+  return features
+
+
+def num_classes(features: Mapping[str, Any]) -> int | None:
+  """Returns how many classes the label has; None if that is not known."""
+  label = features.get('label')
+  return (label and label.class_label.num_classes) or None
+
+
+def problems(folder: str, classes: int | None) -> Iterator[errors.FileError]:
+  """Yields what is wrong with the small files that may be there.
+
+  Args:
+    folder: Of the dataset.
+    classes: How many names there should be; None if that is not known.
+  """
+  for name in storage.names_in(folder):
+    path = os.path.join(folder, name)
+    try:
+      if name == METADATA:
+        _read(small_files.read_json, path, _SCHEMA, _MOST_BYTES)
+      elif name.endswith('.labels.txt'):
+        _check_class_names(path, classes if name == CLASS_NAMES else None)
+    except errors.FileError as e:
+      yield e
+
+
+def check(folder: str) -> Info:
+  """Checks all that TFDS would read of a dataset.
+
+  Returns:
+    What `dataset_info.json` says.
+
+  Raises:
+    errors.FileError: if a file is missing or damaged.
+    OSError: if the folder cannot be read.
+  """
+  info = read_info(folder)
+  for problem in problems(folder, num_classes(read_features(folder))):
+    raise problem
+  return info
+
+
+def _split(path: str, info: Any, split: Any, file_format: str) -> Split:
+  lengths = list(split.shard_lengths)
+  if min([split.num_bytes, *lengths]) < 0:
+    raise errors.FileError(path, 'a size or a number of records below 0')
+  template = split.filepath_template or _USUAL_TEMPLATE
+  _name(path, 'filepathTemplate', template, _TEMPLATE)
+  for field, value in (
+    ('DATASET', _name(path, 'name', info.name)),
+    ('SPLIT', _name(path, 'name of a split', split.name)),
+    ('FILEFORMAT', file_format),
+    ('SHARD_X_OF_Y', '{SHARD_INDEX}-of-{NUM_SHARDS}'),
+    ('NUM_SHARDS', f'{len(lengths):05}'),
+  ):
+    template = template.replace(f'{{{field}}}', value)
+  if template.startswith('.') or len(template) > _LONGEST_NAME:
+    raise errors.FileError(
+      path, f'not the name of a file: {errors.quoted(template)}'
+    )
+  return Split(
+    [template.replace('{SHARD_INDEX}', f'{i:05}') for i in range(len(lengths))],
+    lengths,
+    split.num_bytes,
+  )
+
+
+def _name(
+  path: str, what: str, value: str, pattern: re.Pattern[str] = _NAME
+) -> str:
+  """Returns the value, if it is such a name."""
+  if len(value) > _LONGEST_NAME or not pattern.fullmatch(value):
+    raise errors.FileError(
+      path, f'{what} is {errors.quoted(value)}, not as TFDS writes it'
+    )
+  return value
+
+
+def _check_class_names(path: str, expected: int | None) -> None:
+  text = _read(small_files.read_text, path, _MOST_BYTES)
+  # As TFDS reads them.
+  number = sum(1 for line in io.StringIO(text, newline='\n') if line.strip())
+  if expected not in (None, number):
+    raise errors.FileError(path, f'{number:,} names, expected {expected:,}')
+
+
+def _read_message(path: str, message: Any) -> tuple[dict[str, Any], Any]:
+  """Reads a JSON file as TFDS does; returns the content, and the message."""
+  content = _read(small_files.read_json, path, {}, _MOST_BYTES)
+  try:
+    json_format.ParseDict(content, message)
+  except (json_format.ParseError, ValueError, TypeError, AttributeError) as e:
+    what = errors.quoted(str(e).partition('\n')[0])
+    raise errors.FileError(path, f'not as TFDS writes it: {what}') from e
+  return content, message
+
+
+def _read(read: Callable[..., _T], path: str, *options: Any) -> _T:
+  """Calls `read`; a file that cannot be read is a damaged one."""
+  try:
+    return read(path, *options)
+  except FileNotFoundError as e:
+    raise errors.FileError(path, 'the file is missing') from e
+  except OSError as e:
+    raise errors.FileError(
+      path, f'the file cannot be read: {e.strerror or e}'
+    ) from e
+
+
+def _class_names(value: Any) -> Iterator[str]:
+  """Yields the names of all classes in the content of `features.json`."""
+  if isinstance(value, list):
+    for item in value:
+      yield from _class_names(item)
+  elif isinstance(value, dict):
+    for key, item in value.items():
+      if key in _CLASS_KEYS:
+        yield str(item)
+      yield from _class_names(item)

@@ -1,0 +1,85 @@
+"""Records in files of the format array_record.
+
+They are read by the package `array_record`, which TFDS installs on Linux; it
+finds damage by the hashes in a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.records import frames
+
+_SUFFIX = '.array_record'
+_NOTHING_AHEAD = 'readahead_buffer_size:0,max_parallelism:0'
+
+
+class Item(NamedTuple):
+  """One record in its file; in place of a `frames.Frame`.
+
+  Attributes:
+    number: From 0.
+    offset: Of its first byte, which is not known.
+    length: In bytes, which is not known.
+  """
+
+  number: int
+  offset: None = None
+  length: int = 0
+
+  def payload(self, reader: Any, max_length: int) -> bytes:
+    """Reads the record; see `frames.Frame`."""
+    try:
+      payload: bytes = reader.read([self.number])[0]
+    except RuntimeError as e:
+      raise frames.RecordError(_words(e)) from e
+    if len(payload) > max_length:
+      raise frames.RecordError(f'a record of {len(payload):,} bytes')
+    return payload
+
+
+def is_one(path: str) -> bool:
+  """Whether that is what such a file is called."""
+  return _SUFFIX in os.path.basename(path)
+
+
+@contextlib.contextmanager
+def open_file(path: str) -> Iterator[Any]:
+  """Opens a file; yields its `ArrayRecordReader`.
+
+  Raises:
+    errors.InputError: if it is remote, or the package is not installed.
+    OSError: if there is none that can be read.
+  """
+  if storage.is_remote(path):
+    raise errors.FileError(path, 'array_record is read from local disks alone')
+  try:
+    from array_record.python import array_record_module
+  except ImportError as e:
+    raise errors.FileError(
+      path, f'{e}; expected the package array_record: pip install array_record'
+    ) from e
+  with storage.open_random(path):  # Refuses what is not a file.
+    pass
+  reader = array_record_module.ArrayRecordReader(path, _NOTHING_AHEAD)
+  try:
+    if not reader.ok():
+      reader.close()  # Says why.
+    yield reader
+  except RuntimeError as e:
+    raise OSError(_words(e)) from e
+
+
+def walk(reader: Any) -> Iterator[Item]:
+  """Yields all records of an open file."""
+  number = reader.num_records()
+  for i in range(number):
+    yield Item(i)
+
+
+def _words(error: RuntimeError) -> str:
+  return f'array_record says: {str(error).partition(";")[0]}'
