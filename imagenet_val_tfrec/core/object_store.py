@@ -202,7 +202,9 @@ class Reader:
 
   def read(self, size: int, offset: int) -> bytes:
     """Returns `size` bytes at `offset`, fewer only at the object's end."""
-    size = max(0, min(size, self.size - offset))
+    size = min(size, self.size - offset)
+    if size <= 0:  # There is no such range to ask for.
+      return b''
     with self._lock:
       if not 0 <= offset - self._start <= len(self._data) - size:
         follows = self._next >= 0 and 0 <= offset - self._next <= _NEAR

@@ -119,6 +119,14 @@ def test_a_tar_is_read_by_few_large_ranges(
   assert sum(r.size for r in store.requests) < most_bytes * len(tar)
 
 
+def test_a_tar_that_was_not_finished(store):
+  content = making.tar_bytes({'a.jpg': bytes(5 << 20), 'b.jpg': b'b'})
+  content = content.rstrip(b'\0')  # It ends before its last block does.
+  source = sources.open_source(f'{put(store, {"a.tar": content})}/a.tar')
+  with pytest.warns(UserWarning, match=r'/a\.tar: the tar is not finished: '):
+    assert [entry.path for entry in source.entries()] == ['a.jpg', 'b.jpg']
+
+
 def test_a_tar_that_is_replaced_while_it_is_read(store, big_tar):
   path = f'{put(store, {"a.tar": making.tar_bytes(big_tar)})}/a.tar'
   source = sources.open_source(path)
