@@ -360,7 +360,7 @@ def in_table(page: str) -> set[str]:
 def test_every_flag_is_explained(capsys, page, main, arguments):
   with pytest.raises(SystemExit):
     main([*arguments, '--help'])
-  flags = set(re.findall(r'--\w+', capsys.readouterr().out)) - {'--help'}
+  flags = set(re.findall(r'--\w[\w-]*', capsys.readouterr().out)) - {'--help'}
   assert flags <= in_table(page)
 
 
