@@ -257,6 +257,7 @@ def test_hostile_metadata(hostile, case):
 
 WHAT_TFDS_READS = [case for case, (_, _, says) in HOSTILE.items() if says]
 WHAT_TFDS_READS.remove('no names')
+WHAT_TFDS_READS.remove('half the names')
 
 
 @pytest.mark.parametrize('case', WHAT_TFDS_READS)
