@@ -357,7 +357,8 @@ def in_table(page: str) -> set[str]:
     ('docs/VERIFYING.md', __main__.main, ['verify']),
   ],
 )
-def test_every_flag_is_explained(capsys, page, main, arguments):
+def test_every_flag_is_explained(capsys, monkeypatch, page, main, arguments):
+  monkeypatch.setenv('COLUMNS', '200')  # Else it breaks lines at hyphens.
   with pytest.raises(SystemExit):
     main([*arguments, '--help'])
   flags = set(re.findall(r'--\w[\w-]*', capsys.readouterr().out)) - {'--help'}

@@ -306,7 +306,7 @@ def test_sums_of_other_files_are_kept(tmp_path, capsys):
   (tmp_path / 'SHA256SUMS').write_text('# mine\n')
   capsys.readouterr()
   assert convert(tmp_path, '--overwrite') == 1
-  assert "SHA256SUMS:1: found '# mine'" in capsys.readouterr().err
+  assert "SHA256SUMS: line 1 is '# mine'" in capsys.readouterr().err
 
 
 def test_two_runs_cannot_mix(tmp_path, capsys):

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import fsspec
 import pytest
 from etils.epath import backend
 
@@ -137,6 +138,9 @@ def _reached(store: Store) -> Iterator[Store]:
   with pytest.MonkeyPatch.context() as patch:
     for name, value in store.environment.items():
       patch.setenv(name, value)
+    # Else a process would go on with the server that it knew before.
+    backend.fsspec_backend._get_filesystem.cache_clear()
+    fsspec.get_filesystem_class(store.scheme).clear_instance_cache()
     store.system = backend.fsspec_backend.fs(f'{store.scheme}://{BUCKET}')
     store.system.mkdir(BUCKET)
     yield store

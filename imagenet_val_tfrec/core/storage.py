@@ -200,9 +200,11 @@ def make_folder(path: str) -> None:
     make_folder(above)
     try:
       os.mkdir(path)
-    except FileExistsError:
+    except FileExistsError as e:
       if not os.path.isdir(path):
-        raise
+        raise NotADirectoryError(
+          errno.ENOTDIR, 'a file, expected a folder', path
+        ) from e
     sync(above)
 
 

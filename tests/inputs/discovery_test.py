@@ -140,7 +140,11 @@ def test_where_nothing_fits_the_error_says_what_to_do(
 @pytest.mark.parametrize(
   ('name', 'data', 'message'),
   [
-    ('val.txt', gzip.compress(b'a.jpg 1', mtime=0), 'is a gzip file, not a label fi'),
+    (
+      'val.txt',
+      gzip.compress(b'a.jpg 1', mtime=0),
+      'is a gzip file, not a label fi',
+    ),
     ('LOC_val_solution.csv', 'ImageId,PredictionString\na,dog 1 2 3 4', ':2: '),
     ('LOC_val_solution.csv', 'ImageId,PredictionString\n', 'no labels'),
   ],

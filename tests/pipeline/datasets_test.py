@@ -239,6 +239,8 @@ def test_fast_decodes_large_images_at_half_scale(side, averaged):
   assert (np.ptp(found) < 10) == averaged
 
 
+@pytest.mark.parametrize('mode', ['exact', 'fast'])
+@pytest.mark.parametrize('antialias', [False, True])
 @pytest.mark.parametrize(
   'wrong',
   [
