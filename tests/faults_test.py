@@ -181,9 +181,7 @@ def test_a_folder_that_is_forbidden(tmp_path, forbidden):
 
 def test_a_data_dir_that_cannot_be(tmp_path):
   (tmp_path / 'file').write_bytes(b'kept')
-  with pytest.raises(
-    OSError, match=f'a file, expected a folder: .{tmp_path}/file'
-  ):
+  with pytest.raises(OSError, match=f'expected a folder: .{tmp_path}/file'):
     build_below(tmp_path, tmp_path / 'file' / 'data')
   assert (tmp_path / 'file').read_bytes() == b'kept'
 

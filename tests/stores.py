@@ -143,7 +143,11 @@ def _reached(store: Store) -> Iterator[Store]:
     fsspec.get_filesystem_class(store.scheme).clear_instance_cache()
     store.system = backend.fsspec_backend.fs(f'{store.scheme}://{BUCKET}')
     store.system.mkdir(BUCKET)
-    yield store
+    try:
+      yield store
+    finally:  # What moto holds, the process's next server holds, too.
+      store.fault = no_fault
+      store.system.rm(BUCKET, recursive=True)
 
 
 @contextlib.contextmanager
