@@ -29,10 +29,11 @@ LOAD = """\
 import sys
 sys.modules['imagenet_val_tfrec'] = None
 import tensorflow_datasets as tfds
-name, split, data_dir = sys.argv[1:]
-examples = tfds.load(name, split=split, data_dir=data_dir)
-print([int(example['label']) for example in examples])
-print({example['image'].shape[2] for example in examples})
+split, data_dir, *names = sys.argv[1:]
+for name in names:
+  examples = tfds.load(name, split=split, data_dir=data_dir)
+  print([int(example['label']) for example in examples])
+  print({example['image'].shape[2] for example in examples})
 """
 
 
@@ -82,30 +83,24 @@ def test_tfds_reads_adopted_files_in_their_order(raw, tmp_path):
   assert making.left_behind(data_dir) == [VERSION]
 
 
-@pytest.mark.parametrize(
-  ('dataset', 'config'),
-  [
-    ('imagenet_val_tfrec', None),
-    ('imagenet_val_tfrec/imagenet2012', 'imagenet2012'),
-    (
-      'imagenet_val_tfrec/mine',
-      imagenet_val_tfrec.ImagenetValTfrecConfig(name='mine', num_classes=1000),
-    ),
-  ],
-)
-def test_tfds_reads_them_without_this_package(raw, tmp_path, dataset, config):
-  legacy.adopt(raw, tmp_path / 'data', split='test', config=config)
+def test_tfds_reads_them_without_this_package(raw, tmp_path):
+  mine = imagenet_val_tfrec.ImagenetValTfrecConfig(
+    name='mine', num_classes=1000
+  )
+  for config in (None, mine):
+    legacy.adopt(raw, tmp_path / 'data', split='test', config=config)
+  names = ['', '/imagenet2012', '/mine']
   run = subprocess.run(
     [
-      *(sys.executable, '-c', LOAD),
-      *(dataset, 'test', str(tmp_path / 'data')),
+      *(sys.executable, '-c', LOAD, 'test', str(tmp_path / 'data')),
+      *(f'imagenet_val_tfrec{name}' for name in names),
     ],
     check=True,
     cwd=tmp_path,
     capture_output=True,
     text=True,
   )
-  assert run.stdout == f'{LABELS}\n{{3}}\n'
+  assert run.stdout == f'{LABELS}\n{{3}}\n' * len(names)
 
 
 def test_files_are_linked_not_copied(raw, tmp_path):

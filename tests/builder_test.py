@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import pathlib
-import subprocess
 import sys
 
 import making
@@ -459,23 +458,6 @@ def test_a_failed_overwrite_leaves_the_old_dataset(tmp_path):
   again = imagenet_val_tfrec.Builder(data_dir=tmp_path / 'data')
   assert labels_of(again.as_dataset(split='validation')) == LABELS
   assert not list(tmp_path.rglob('incomplete*'))
-
-
-def test_overwrite_from_the_shell_does_not_delete_first(tmp_path):
-  build(tmp_path / 'data')
-  (tmp_path / 'empty').mkdir()
-  run = subprocess.run(
-    [
-      *(TFDS, 'build', 'imagenet_val_tfrec', '--overwrite'),
-      *('--data_dir', str(tmp_path / 'data')),
-      *('--manual_dir', str(tmp_path / 'empty')),
-    ],
-    cwd=ROOT,
-    check=False,
-  )
-  assert run.returncode != 0
-  again = imagenet_val_tfrec.Builder(data_dir=tmp_path / 'data')
-  assert labels_of(again.as_dataset(split='validation')) == LABELS
 
 
 def test_folder_and_tar_differ_in_the_sources_name_alone(tmp_path):

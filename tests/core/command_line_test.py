@@ -48,77 +48,29 @@ def test_bugs_keep_their_traceback(error):
     command_line.exit_code(work)
 
 
-# What `tfds build` is, with what happens when the shards are to be written.
-TFDS = """
-import errno, os, sys
-from absl import app
+# `tfds build` with each of the command lines that are read, one process each:
+# forked, as its imports take seconds. Some fail when all shards are written.
+TFDS_BUILDS = """
+import errno, json, os, sys
 from tensorflow_datasets.scripts.cli import main
 from imagenet_val_tfrec.writing import shards
 write_plan = shards.write_plan
-def fail(*args, **kwargs):
-  write_plan(*args, **kwargs)
-  {fail}
-shards.write_plan = fail
-sys.argv[0] = 'tfds'
-main.launch_cli()
-"""
-
-
-@pytest.mark.parametrize(
-  ('fail', 'labels', 'code', 'said'),
-  [
-    ('pass', 'x.jpg\n', 1, 'error: 1 lines cannot be read:'),
-    (
-      'raise OSError(errno.ENOSPC, "No space left on device", "/data/x")',
-      '',
-      1,
-      "error: '/data/x': No space left on device",
-    ),
-    ('os.kill(os.getpid(), 15)', '', 143, 'interrupted; finished work stays'),
-    (
-      'os.kill(os.getpid(), 2)',
-      '',
-      -signal.SIGINT,
-      'interrupted; finished work stays',
-    ),
-  ],
-)
-def test_tfds_build_fails_in_a_line(tmp_path, fail, labels, code, said):
-  (tmp_path / 'val_images').symlink_to(making.DUMMY / 'val_images')
-  text = labels or (making.DUMMY / 'val.txt').read_text()
-  (tmp_path / 'val.txt').write_text(text)
-  run = subprocess.run(
-    [
-      *(sys.executable, '-c', TFDS.format(fail=fail)),
-      *('build', 'imagenet_val_tfrec', '--data_dir', str(tmp_path / 'data')),
-      *('--manual_dir', str(tmp_path)),
-    ],
-    check=False,
-    cwd=making.ROOT,
-    capture_output=True,
-    text=True,
-  )
-  assert run.returncode == code, run.stderr[-2000:]
-  assert 'Traceback' not in run.stderr
-  output = (run.stdout + run.stderr).splitlines()
-  ours = [line for line in output if said in line]
-  assert len(ours) == 1
-  assert not list((tmp_path / 'data').rglob('1.0.0'))
-
-
-# `tfds build` with each of the command lines that are read, one process each:
-# forked, as its imports take seconds. Ends with their exit codes.
-MISTAKES = """
-import json, os, sys
-from tensorflow_datasets.scripts.cli import main
+def fail_after(fail):
+  def write_then_fail(*args, **kwargs):
+    summary = write_plan(*args, **kwargs)
+    exec(fail)
+    return summary
+  shards.write_plan = write_then_fail
 codes = []
-for arguments in json.load(sys.stdin):
+for fail, *arguments in json.load(sys.stdin):
   child = os.fork()
   if not child:
+    fail_after(fail)
     sys.argv = ['tfds', 'build', 'imagenet_val_tfrec', *arguments]
-    print('=====', file=sys.stderr, flush=True)
+    os.dup2(2, 1)
+    print('=====', flush=True)
     main.launch_cli()
-    os._exit(0)
+    sys.exit()
   codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 print(codes)
 """
@@ -130,10 +82,12 @@ def config(**options) -> list[str]:
   return ['--config', json.dumps(options)]
 
 
-def test_what_people_type_wrong_is_told_in_a_line(tmp_path):
+def test_tfds_build_tells_in_a_line(tmp_path):
   data_dir = tmp_path / 'data'
-  (tmp_path / 'empty').mkdir()
+  making.write_folder(tmp_path / 'empty', {})
   making.write_folder(tmp_path / 'cats', {'a.jpg': making.picture()})
+  bad_labels = making.write_folder(tmp_path / 'bad', {'val.txt': b'x.jpg\n'})
+  (bad_labels / 'val_images').symlink_to(making.DUMMY / 'val_images')
   built = making.build(
     data_dir,
     image_dir=making.DUMMY / 'val_images',
@@ -143,10 +97,13 @@ def test_what_people_type_wrong_is_told_in_a_line(tmp_path):
   made = config(
     name='made', image_dir=images, label_file=str(making.DUMMY / 'val.txt')
   )
+  right = ['--manual_dir', str(making.DUMMY)]
+  full = 'raise OSError(errno.ENOSPC, "No space left on device", "/data/x")'
   table = [
     (['--manual_dir', '/nowhere'], 'images in /nowhere', NO_FOLDER),
     (['--manual_dir', f'{tmp_path}/empty'], 'empty', 'The folder is empty.'),
     (['--manual_dir', f'{tmp_path}/cats'], "Found there: 'a.jpg'", 'image_dir'),
+    (['--manual_dir', f'{tmp_path}/bad'], '1 lines cannot be read:', 'val.txt'),
     ([], f'images in {data_dir}/downloads/manual', '--manual_dir='),
     (['--config', '{name: flowers}'], "is '{name: flowers}', no", JSON_WANTED),
     (config(name='f', folder='x'), "unexpected option 'folder'", JSON_WANTED),
@@ -159,21 +116,29 @@ def test_what_people_type_wrong_is_told_in_a_line(tmp_path):
     ([*made, '--file_format', 'parquet', '--overwrite'], "'parquet', exp", ''),
     ([*made, '--file_format', 'array_record'], "asked for is 'array_r", 'over'),
   ]
-  right = ['--manual_dir', str(making.DUMMY)]
-  lines = [*(row[0] for row in table), right, [*right, '--overwrite']]
+  lines = [['', *row[0]] for row in table]
+  lines += [[full, *right], ['os.kill(os.getpid(), 15)', *right]]
+  lines += [['os.kill(os.getpid(), 2)', *right]]
+  lines += [['', *right], ['', *right, '--overwrite']]
   run = subprocess.run(
-    [sys.executable, '-c', MISTAKES],
+    [sys.executable, '-c', TFDS_BUILDS],
     input=json.dumps([[*line, '--data_dir', str(data_dir)] for line in lines]),
     check=True,
     capture_output=True,
     text=True,
     cwd=making.ROOT,
   )
-  assert run.stdout.splitlines()[-1] == str([1] * len(table) + [0, 0])
-  told = run.stderr.split('=====\n')[1:-2]
-  for (_, *expected), message in zip(table, told, strict=True):
+  codes = [1] * len(table) + [1, 128 + signal.SIGTERM, -signal.SIGINT, 0, 0]
+  assert run.stdout.splitlines()[-1] == str(codes)
+  table += [
+    ([], "error: '/data/x': No space left on device", 'nothing is kept')
+  ]
+  table += 2 * [([], 'interrupted; finished work stays in', 'to continue')]
+  table += [([], 'resuming: ', 'is ready in'), ([], 'is ready in', '8')]
+  told = run.stderr.split('=====\n')[1:]
+  for (_, *expected), code, message in zip(table, codes, told, strict=True):
     assert 'Traceback' not in message
-    assert 'error: ' in message
+    assert ('\nerror: ' in message) == (code == 1)
     for words in expected:
       assert re.search(words, message), (words, message)
-  assert making.labels_in(built)
+  assert len(making.labels_in(built)) == 8
