@@ -69,8 +69,15 @@ for fail, *arguments in json.load(sys.stdin):
     sys.argv = ['tfds', 'build', 'imagenet_val_tfrec', *arguments]
     os.dup2(2, 1)
     print('=====', flush=True)
-    main.launch_cli()
-    sys.exit()
+    try:
+      main.launch_cli()
+    except SystemExit as e:
+      code = e.code or 0
+    except Exception:
+      sys.excepthook(*sys.exc_info())
+      code = 1
+    sys.stdout.flush()
+    os._exit(code)  # To take TensorFlow down takes seconds.
   codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 print(codes)
 """
