@@ -22,17 +22,15 @@ from imagenet_val_tfrec.records import jpeg
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command line.
+  """Runs the command line; returns the exit code.
 
-  Args:
-    argv: The arguments (None: those of this process).
-
-  Returns:
-    The exit code: 0; 1 if something is wrong or cannot be done; 2 if the
-    arguments are wrong, or there is nothing that `verify` can check.
+  0; 1 if something is wrong or cannot be done; 2 if the arguments are wrong, or
+  there is nothing that `verify` can check.
   """
   arguments = _parser().parse_args(argv)
-  return int(arguments.work(arguments))
+  return command_line.exit_code(
+    lambda: int(arguments.work(arguments)), arguments.unusable
+  )
 
 
 def run() -> None:
@@ -56,47 +54,38 @@ def _parser() -> argparse.ArgumentParser:
     'wrong, and what it cannot see. Ends with 0 if nothing is wrong, with 1 if '
     'something is, with 2 if it cannot be checked.',
   )
-  verify.add_argument(
-    'path', help='version folder of a dataset, or folder of older files'
-  )
-  verify.add_argument(
-    '--decode', action='store_true', help='decode every image, too'
-  )
-  verify.add_argument(
+  verify.set_defaults(work=_verify, unusable=2)
+  option = verify.add_argument
+  option('path', help='version folder of a dataset, or folder of older files')
+  option('--decode', action='store_true', help='decode every image, too')
+  option(
     '--label_file',
     help='records must have the labels of its lines, in their order: all of '
     'them, or the first ones if it is a dataset of TFDS',
   )
-  verify.add_argument(
-    '--workers', type=int, default=0, help='threads; 0 is one a processor'
-  )
-  verify.add_argument(
+  option('--workers', type=int, default=0, help='threads; 0 is one a processor')
+  option(
     '--max_pixels',
     type=int,
     default=jpeg.MAX_PIXELS,
     help='most pixels of an image that is decoded (%(default)s)',
   )
-  verify.add_argument(
+  option(
     '--sums-only',
     action='store_true',
     help='compare files with SHA256SUMS, and look at nothing else: the quick '
     'check after a copy',
   )
-  verify.add_argument(
+  option(
     '--sample',
     metavar='PART',
     help='read a part of the records, such as 5%%, or about that many, such as '
     '1000, spread over all; they are all counted',
   )
-  verify.add_argument(
+  option(
     '--json',
     action='store_true',
     help='print one JSON object in place of lines',
-  )
-  verify.set_defaults(
-    work=lambda arguments: command_line.exit_code(
-      lambda: _verify(arguments), unusable=2
-    )
   )
 
   adopt = commands.add_parser(
@@ -105,22 +94,19 @@ def _parser() -> argparse.ArgumentParser:
     description='Makes the files NAME_0.tfrecord and so on a dataset for '
     'tfds.load, in their order, by links and metadata alone.',
   )
-  adopt.add_argument('tfrec_dir', help='folder of the files')
-  adopt.add_argument(
-    '--data_dir', required=True, help="TFDS's folder for datasets"
-  )
-  adopt.add_argument('--split', default='validation', help='name of the split')
-  adopt.add_argument(
+  adopt.set_defaults(work=_adopt, unusable=1)
+  option = adopt.add_argument
+  option('tfrec_dir', help='folder of the files')
+  option('--data_dir', required=True, help="TFDS's folder for datasets")
+  option('--split', default='validation', help='name of the split')
+  option(
     '--config',
     type=_config,
     help='name of a config, or one as JSON: '
     '\'{"name": "flowers", "num_classes": 5}\'',
   )
-  adopt.add_argument(
+  option(
     '--overwrite', action='store_true', help='replace a dataset that is there'
-  )
-  adopt.set_defaults(
-    work=lambda arguments: command_line.exit_code(lambda: _adopt(arguments))
   )
   return parser
 
@@ -181,16 +167,12 @@ def _as_json(report: verify_lib.Report) -> dict[str, Any]:
 def _print(arguments: argparse.Namespace, report: verify_lib.Report) -> None:
   for finding in report.findings:
     print(errors.harmless(str(finding)))
-  number = len(report.findings)
-  records = f'{report.num_records:,} records, '
-  print(
-    f'{errors.shown(arguments.path)}: {report.num_files:,} files, '
-    f'{"" if arguments.sums_only else records}'
-    f'{report.num_bytes / 1e6:,.1f} MB: '
-    + '; '.join(
-      [f'{number:,} faults' if number else 'no faults', *report.notes]
-    )
-  )
+  amounts = [f'{report.num_files:,} files', f'{report.num_bytes / 1e6:,.1f} MB']
+  if not arguments.sums_only:
+    amounts.insert(1, f'{report.num_records:,} records')
+  number = f'{len(report.findings):,}' if report.findings else 'no'
+  said = '; '.join([f'{number} faults', *report.notes])
+  print(f'{errors.shown(arguments.path)}: {", ".join(amounts)}: {said}')
 
 
 def _adopt(arguments: argparse.Namespace) -> int:

@@ -55,9 +55,7 @@ class Offenders:
   def message(self, what: str, advice: str = '') -> str:
     """Returns the message that names the first ten and counts all.
 
-    Args:
-      what: What is wrong with them, e.g. `'images are missing from /a.tar'`.
-      advice: What to do about it.
+    `what` is such as `'images are missing from /a.tar'`.
     """
     lines = [f'{self._count:,} {what}:', *(f'  {line}' for line in self._named)]
     if self._count > _MOST_NAMED:
@@ -106,6 +104,13 @@ def some(names: Sequence[str], most: int = 3) -> str:
   """Returns a few of `names`, quoted, for the middle of a sentence."""
   more = ', …' if len(names) > most else ''
   return ', '.join(quoted(name) for name in names[:most]) + more
+
+
+def unreadable(error: OSError) -> str:
+  """Says why a file cannot be read, which is part of a dataset."""
+  if isinstance(error, FileNotFoundError):
+    return 'the file is missing'
+  return f'the file cannot be read: {error.strerror or error}'
 
 
 def is_full(error: OSError) -> bool:

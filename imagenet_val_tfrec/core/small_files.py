@@ -26,12 +26,7 @@ def write_text(path: str, text: str) -> None:
 
 
 def read_text(path: str, most_bytes: int = _MOST_BYTES) -> str:
-  """Returns the text of a file.
-
-  Raises:
-    errors.FileError: if it has more bytes than that, or is no text.
-    OSError: if there is none, or it is not a regular file.
-  """
+  """Returns the text of a file; FileError if it is larger, or no text."""
   with storage.open_random(path) as reader:
     if reader.size > most_bytes:
       raise errors.FileError(
@@ -47,30 +42,22 @@ def read_text(path: str, most_bytes: int = _MOST_BYTES) -> str:
 def read_json(
   path: str, schema: Schema | None = None, most_bytes: int = _MOST_BYTES
 ) -> dict[str, Any]:
-  """Returns the object in a JSON file.
+  """Returns the object in a JSON file; FileError if it is not as expected.
 
-  Args:
-    path: Of the file.
-    schema: What its values must be: `{'files': [str], 'limit?': int}` stands
-      for a list of strings, and a number that need not be there. Further
-      values are passed over.
-    most_bytes: Of the file. Some 30 times as much memory may be taken.
-
-  Raises:
-    errors.FileError: if it does not hold such an object; or as `read_text`.
-    OSError: as `read_text`.
+  In a schema `{'files': [str], 'limit?': int}` stands for a list of strings,
+  and a number that need not be there. Further values are passed over. Some 30
+  times as much memory may be taken as `most_bytes`.
   """
   text = read_text(path, most_bytes)
   try:
-    content = json.loads(text, parse_constant=_refuse)
+    content: dict[str, Any] = json.loads(text, parse_constant=_refuse)
   except (ValueError, RecursionError) as e:
     raise errors.FileError(path, f'damaged, it is not JSON: {e}') from e
   try:
     _check('it', content, schema or {})
   except ValueError as e:
     raise errors.FileError(path, f'damaged: {e}') from e
-  checked: dict[str, Any] = content
-  return checked
+  return content
 
 
 def _refuse(constant: str) -> None:

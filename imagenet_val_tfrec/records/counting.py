@@ -42,10 +42,13 @@ def count_records(path: str) -> int:
     return sum(1 for _ in whole_frames(reader, path))
 
 
-def is_size(num_bytes: int, size: int, num_records: int) -> bool:
-  """Whether files of `size` bytes are as large as TFDS's `num_bytes` says."""
+def size_problem(paths: Sequence[str], num_bytes: int, num_records: int) -> str:
+  """Says that files are not as large as TFDS's `num_bytes`; '' if they are."""
+  size = sum(map(storage.size_of, paths))
   # Where TFDS wrote the files itself, it does not count what frames a record.
-  return num_bytes in (size, size - frames.OVERHEAD * num_records)
+  if num_bytes in (size, size - frames.OVERHEAD * num_records):
+    return ''
+  return f'files of {size:,} bytes, expected {num_bytes:,} as TFDS says'
 
 
 def check_dataset(
@@ -53,12 +56,10 @@ def check_dataset(
 ) -> None:
   """Checks that the files of a split are as large as TFDS says.
 
-  Raises:
-    errors.InputError: if they are not; names the file that was cut.
-    OSError: if one does not exist.
+  Raises InputError if they are not, and names the file that was cut.
   """
-  size = sum(map(storage.size_of, paths))
-  if is_size(num_bytes, size, sum(lengths)):
+  problem = size_problem(paths, num_bytes, sum(lengths))
+  if not problem:
     return
   for path, length in zip(paths, lengths, strict=True):
     number = count_records(path)
@@ -68,8 +69,7 @@ def check_dataset(
         'or build it again'
       )
   raise errors.InputError(
-    f'{os.path.dirname(paths[0])}: files of {size:,} bytes, expected '
-    f'{num_bytes:,} as TFDS says. Copy or build it again'
+    f'{os.path.dirname(paths[0])}: {problem}. Copy or build it again'
   )
 
 
@@ -82,10 +82,10 @@ def check_older(paths: Sequence[str], lengths: Sequence[int]) -> None:
 
 
 def unequal(lengths: Sequence[int | None]) -> Iterator[tuple[int, str]]:
-  """Yields the older files that one run of the script cannot have written.
+  """Yields index and fault of files that one run of the script cannot write.
 
   It put the same number of records in each file, and the rest in the last one.
-  A length of None is not known. Yields the index of a file, and what is wrong.
+  A length of None is not known.
   """
   usual = usual_length(lengths)
   last = len(lengths) - 1
@@ -95,16 +95,11 @@ def unequal(lengths: Sequence[int | None]) -> Iterator[tuple[int, str]]:
     elif length is None or usual is None:
       continue
     elif index < last and length != usual:
-      yield (
-        index,
-        f'{length:,} records, expected {usual:,} as in the other files',
-      )
+      what = f'{length:,} records, expected {usual:,}'
+      yield index, f'{what} as in the other files'
     elif length > usual:
-      yield (
-        index,
-        f'{length:,} records, expected {usual:,} at most, as in the files '
-        'before',
-      )
+      what = f'{length:,} records, expected {usual:,}'
+      yield index, f'{what} at most, as in the files before'
 
 
 def usual_length(lengths: Sequence[int | None]) -> int | None:

@@ -61,8 +61,24 @@ class Damage(NamedTuple):
   """
 
   offset: int
-  size: int
+  length: int
   what: str
+
+  def payload(self, reader: storage.RandomReader, max_length: int) -> bytes:
+    """Raises RecordError, in place of what `Frame` does."""
+    raise RecordError(
+      f'{self.what}; {self.length} bytes are passed over, to the next record '
+      'or the end of the file'
+    )
+
+
+@contextlib.contextmanager
+def open_records(
+  path: str,
+) -> Iterator[tuple[storage.RandomReader, Iterator[Frame | Damage]]]:
+  """Opens a TFRecord file; yields what reads it, and where its records are."""
+  with storage.open_random(path) as reader:
+    yield reader, walk(reader)
 
 
 def walk(reader: storage.RandomReader) -> Iterator[Frame | Damage]:

@@ -54,13 +54,7 @@ class JpegError(ValueError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JpegShape:
-  """A picture's shape, as its JPEG header gives it.
-
-  Attributes:
-    height: In pixels, 1 to 65,500.
-    width: In pixels, 1 to 65,500.
-    chans: Colour components: 1 (gray), 3 (colour) or 4 (CMYK).
-  """
+  """Sides of 1 to 65,500 pixels; 1, 3 or 4 (CMYK) colour components."""
 
   height: int
   width: int
@@ -72,26 +66,16 @@ class JpegShape:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checks:
-  """What is refused in an image.
+  """What is refused in an image."""
 
-  Attributes:
-    max_pixels: Most pixels that an image header may promise.
-    decode: Whether every image is decoded, to refuse what is damaged inside.
-  """
-
-  max_pixels: int = MAX_PIXELS
-  decode: bool = False
+  max_pixels: int = MAX_PIXELS  # That its header may promise.
+  decode: bool = False  # To refuse what is damaged inside.
 
 
 def read_shape(data: bytes, *, max_pixels: int = MAX_PIXELS) -> JpegShape:
-  """Reads the shape of a whole JPEG file.
+  """Reads the shape of a whole JPEG file (not of a thumbnail in it).
 
-  Args:
-    data: The file's bytes; bytes behind the end of the image are fine.
-    max_pixels: Most pixels that the header may promise.
-
-  Returns:
-    Height, width and channels of the image (not of a thumbnail in it).
+  Bytes behind the end of the image are fine.
 
   Raises:
     JpegError: if it is no JPEG, is cut, has a broken header, or is of a kind
@@ -152,12 +136,8 @@ def check_decodes(
 ) -> None:
   """Decodes an image, to see that it can be done without a warning.
 
-  Args:
-    image: The JPEG file's bytes.
-    shape: Of the image, as `read_shape` gives it.
-    max_pixels: Most pixels of an image that is decoded. Images with several
-      scans (progressive ones) are kept in memory as coefficients. These may
-      take as much memory as this many pixels.
+  Images with several scans (progressive ones) are kept in memory as
+  coefficients. These may take as much memory as `max_pixels`.
 
   Raises:
     JpegError: if libjpeg does not decode it or warns of it, or if it would take

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf import json_format
@@ -50,28 +50,23 @@ _T = TypeVar('_T')
 
 
 class Split(NamedTuple):
-  """What `dataset_info.json` says of a split.
+  """Files that go together.
 
   Attributes:
-    filenames: Of its shards, in order.
-    lengths: How many examples are in each.
-    num_bytes: The size of the shards, or, where TFDS wrote them itself, of the
-      payloads in them.
+    paths: In the order of their records.
+    lengths: How many records are in each; None if that is not known.
+    num_bytes: The size of the files, or, where TFDS wrote them itself, of the
+      payloads in them; None if that is not known, or does not tell of damage,
+      as in array_record.
   """
 
-  filenames: list[str]
-  lengths: list[int]
-  num_bytes: int
+  paths: Sequence[str]
+  lengths: Sequence[int] | None = None
+  num_bytes: int | None = None
 
 
 class Info(NamedTuple):
-  """What is used of `dataset_info.json`.
-
-  Attributes:
-    config: Name of the config.
-    file_format: Such as `'tfrecord'`.
-    splits: In the order in which they are named.
-  """
+  """What is used of `dataset_info.json`."""
 
   config: str
   file_format: str
@@ -79,13 +74,9 @@ class Info(NamedTuple):
 
 
 def read_info(folder: str) -> Info:
-  """Reads `dataset_info.json`.
-
-  Raises:
-    errors.FileError: if it is missing or damaged, or TFDS could not read it.
-  """
+  """Reads `dataset_info.json`; FileError if TFDS could not."""
   path = os.path.join(folder, INFO)
-  info = _read_message(path, dataset_info_pb2.DatasetInfo())[1]
+  _, info = _read_message(path, dataset_info_pb2.DatasetInfo())
   number = sum(len(split.shard_lengths) for split in info.splits)
   if not 0 < number <= _MOST_SHARDS:
     raise errors.FileError(
@@ -96,22 +87,19 @@ def read_info(folder: str) -> Info:
     path, 'fileFormat', info.file_format or 'tfrecord', _FORMAT
   )
   splits = [_split(path, info, split, file_format) for split in info.splits]
-  filenames = {name for split in splits for name in split.filenames}
+  paths = {path for split in splits for path in split.paths}
   names = {split.name for split in info.splits}
-  if len(names) < len(splits) or len(filenames) < number:
+  if len(names) < len(splits) or len(paths) < number:
     raise errors.FileError(path, 'two splits or shards of one name')
   return Info(info.config_name, file_format, splits)
 
 
 def read_features(folder: str) -> dict[str, Any]:
-  """Reads `features.json`.
-
-  Returns:
-    The features by their names, as messages of TFDS's `feature.proto`.
+  """Returns features by name, as messages of TFDS's `feature.proto`.
 
   Raises:
-    errors.FileError: if it is missing or damaged, or TFDS could not read it, or
-      would import a module for it that is not its own.
+    errors.FileError: if TFDS could not read `features.json`, or would import a
+      module for it that is not its own.
   """
   path = os.path.join(folder, FEATURES)
   content, feature = _read_message(path, feature_pb2.Feature())
@@ -136,9 +124,7 @@ def num_classes(features: Mapping[str, Any]) -> int | None:
 def problems(folder: str, classes: int | None) -> Iterator[errors.FileError]:
   """Yields what is wrong with the small files that may be there.
 
-  Args:
-    folder: Of the dataset.
-    classes: How many names there should be; None if that is not known.
+  There should be names of that many classes, if that is known.
   """
   for name in storage.names_in(folder):
     path = os.path.join(folder, name)
@@ -154,12 +140,7 @@ def problems(folder: str, classes: int | None) -> Iterator[errors.FileError]:
 def check(folder: str) -> Info:
   """Checks all that TFDS would read of a dataset.
 
-  Returns:
-    What `dataset_info.json` says.
-
-  Raises:
-    errors.FileError: if a file is missing or damaged.
-    OSError: if the folder cannot be read.
+  Raises FileError if a file is missing or damaged.
   """
   info = read_info(folder)
   read_features(folder)
@@ -186,17 +167,20 @@ def _split(path: str, info: Any, split: Any, file_format: str) -> Split:
     raise errors.FileError(
       path, f'not the name of a file: {errors.quoted(template)}'
     )
+  names = [
+    template.replace('{SHARD_INDEX}', f'{i:05}') for i in range(len(lengths))
+  ]
   return Split(
-    [template.replace('{SHARD_INDEX}', f'{i:05}') for i in range(len(lengths))],
+    [os.path.join(os.path.dirname(path), name) for name in names],
     lengths,
-    split.num_bytes,
+    split.num_bytes if file_format == 'tfrecord' else None,
   )
 
 
 def _name(
   path: str, what: str, value: str, pattern: re.Pattern[str] = _NAME
 ) -> str:
-  """Returns the value, if it is such a name."""
+  """Returns the value; FileError if it is no such name."""
   if len(value) > _LONGEST_NAME or not pattern.fullmatch(value):
     raise errors.FileError(
       path, f'{what} is {errors.quoted(value)}, not as TFDS writes it'
@@ -227,12 +211,8 @@ def _read(read: Callable[..., _T], path: str, *options: Any) -> _T:
   """Calls `read`; a file that cannot be read is a damaged one."""
   try:
     return read(path, *options)
-  except FileNotFoundError as e:
-    raise errors.FileError(path, 'the file is missing') from e
   except OSError as e:
-    raise errors.FileError(
-      path, f'the file cannot be read: {e.strerror or e}'
-    ) from e
+    raise errors.FileError(path, errors.unreadable(e)) from e
 
 
 def _class_names(value: Any) -> Iterator[str]:

@@ -18,8 +18,6 @@ _NUMBERED = re.compile(r'(.+)_(0|[1-9][0-9]*)' + re.escape(SUFFIX))
 def legacy_shards(tfrec_dir: str | os.PathLike[str]) -> list[str]:
   """Lists `NAME_0.tfrecord`, `NAME_1.tfrecord` and so on, in numeric order.
 
-  Files that do not end in `.tfrecord` are passed over.
-
   Raises:
     FileNotFoundError: if there is no such folder, or none of them in it.
     errors.InputError: if a number is missing, a file has none, or they belong

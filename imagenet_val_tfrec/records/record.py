@@ -47,11 +47,7 @@ _HEAD = 1024  # Most bytes of a record without its image.
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-  """One example: the five fields.
-
-  `chans` are the colour components of the image as stored: 1, 3 or 4; `image`
-  is the image file's own bytes.
-  """
+  """One example; `chans` and `image` as stored in the image's file."""
 
   label: int
   height: int
@@ -93,28 +89,25 @@ def parse(payload: bytes) -> Record:
     frames.RecordError: if it is no example, or a field is missing or not as
       expected.
   """
-  others, image = _without_image(payload)
-  if image is None and len(payload) > _MOST_PARSED:
+  image = None
+  if apart := _without_image(payload):
+    features, image = apart
+  elif len(payload) > _MOST_PARSED:
     raise frames.RecordError(
       f'a record of {len(payload):,} bytes that is not mostly an image'
     )
-  if image is None:
-    features = _parse(payload, 'Example').features.feature
   else:
-    features = _parse(others, 'Features').feature
-  if missing := [
-    name
-    for name in (*_INTEGERS, *(['image'] if image is None else []))
-    if name not in features
-  ]:
+    features = dict(_parse(payload, 'Example').features.feature)
+  expected = _INTEGERS if apart else (*_INTEGERS, 'image')
+  if missing := [name for name in expected if name not in features]:
     raise frames.RecordError(
       f'no field {", ".join(map(repr, missing))}; expected label, height, '
       'width, chans and image'
     )
-  if image is not None and 'image' in features:
-    raise frames.RecordError("field 'image' occurs twice, expected one")
   if image is None:
     image = _only('image', features['image'], 'bytes_list')
+  elif 'image' in features:
+    raise frames.RecordError("field 'image' occurs twice, expected one")
   integers = {
     name: _only(name, features[name], 'int64_list') for name in _INTEGERS
   }
@@ -146,14 +139,10 @@ def label_problem(label: int, num_classes: int | None = None) -> str:
 def check(
   record: Record, checks: jpeg.Checks, num_classes: int | None = None
 ) -> None:
-  """Checks that a record says what its image is.
+  """Checks that a record says what its image is, and that its label is right.
 
   The image may promise any number of pixels, but too many are not decoded.
-
-  Raises:
-    jpeg.JpegError: if the image cannot be used.
-    frames.RecordError: if height, width or channels are not those of the image,
-      or the label is out of range.
+  Raises JpegError if it cannot be used, else RecordError.
   """
   if problem := label_problem(record.label, num_classes):
     raise frames.RecordError(problem)
@@ -169,29 +158,29 @@ def check(
     jpeg.check_decodes(record.image, shape, checks.max_pixels)
 
 
-def _without_image(payload: bytes) -> tuple[bytes, bytes | None]:
-  """Takes the image out of a record, copying nothing else.
+def _without_image(payload: bytes) -> tuple[dict[str, Any], bytes] | None:
+  """Returns the other features and the image, copying nothing else.
 
-  Returns:
-    The entries of the other features, which are a `Features` message by
-    themselves, and the image; None if it does not stand where every known
-    writer puts it: in one entry, close to the start.
+  None if it does not stand where every known writer puts it: in one entry,
+  close to the start.
   """
   start = _FEATURES.match(payload)
   entry = _IMAGE_ENTRY.search(payload, 0, _HEAD)
   if not start or not entry or _end(start, 1) != len(payload):
-    return b'', None
+    return None
   end = _end(entry, 4)
   if end > len(payload) or any(_end(entry, i) != end for i in (1, 2, 3)):
-    return b'', None
+    return None
   before, behind = payload[start.end() : entry.start()], payload[end:]
   if len(before) + len(behind) > _HEAD:
-    return b'', None
+    return None
+  # The entries around it are a `Features` message by themselves.
   try:  # If this is whole, what was found is no part of another field.
     _parse(before, 'Features')
   except frames.RecordError:
-    return b'', None
-  return before + behind, payload[entry.end() : end]
+    return None
+  features = dict(_parse(before + behind, 'Features').feature)
+  return features, payload[entry.end() : end]
 
 
 def _end(match: re.Match[bytes], group: int) -> int:

@@ -19,7 +19,8 @@ FILENAME = 'SHA256SUMS'
 
 _CHUNK = 1 << 20
 _LINE = re.compile(r'(\\?)([0-9a-f]{64})  ([^/\0]+)')
-_ESCAPES = {'\\\\': '\\', '\\n': '\n', '\\r': '\r'}
+_ESCAPED = {'\\\\': '\\', '\\n': '\n', '\\r': '\r'}
+_TO_ESCAPE = str.maketrans({char: escape for escape, char in _ESCAPED.items()})
 
 
 def of_file(path: str, stop: threading.Event | None = None) -> str:
@@ -37,18 +38,14 @@ def write(folder: str, sums: Mapping[str, str]) -> None:
   """Writes `SHA256SUMS` in a folder: the digest of each file, by its name."""
   lines = []
   for name, digest in sorted(sums.items()):
-    escaped = name.replace('\\', '\\\\').replace('\n', '\\n')
-    escaped = escaped.replace('\r', '\\r')
-    lines.append(f'{"" if escaped == name else chr(92)}{digest}  {escaped}\n')
+    escaped = name.translate(_TO_ESCAPE)
+    mark = '' if escaped == name else '\\'
+    lines.append(f'{mark}{digest}  {escaped}\n')
   small_files.write_text(os.path.join(folder, FILENAME), ''.join(lines))
 
 
 def read(folder: str) -> dict[str, str] | None:
-  """Reads `SHA256SUMS` in a folder; None if it has none.
-
-  Raises:
-    errors.FileError: if a line is not as `write` makes it; says which.
-  """
+  """Reads `SHA256SUMS`; None if there is none, FileError at a bad line."""
   path = os.path.join(folder, FILENAME)
   if not storage.exists(path):
     return None
@@ -65,6 +62,6 @@ def read(folder: str) -> dict[str, str] | None:
       )
     name = match[3]
     if match[1]:
-      name = re.sub(r'\\[\\nr]', lambda escape: _ESCAPES[escape[0]], name)
+      name = re.sub(r'\\[\\nr]', lambda escape: _ESCAPED[escape[0]], name)
     sums[name] = match[2]
   return sums

@@ -19,16 +19,10 @@ _NOTHING_AHEAD = 'readahead_buffer_size:0,max_parallelism:0'
 
 
 class Item(NamedTuple):
-  """One record in its file; in place of a `frames.Frame`.
-
-  Attributes:
-    number: From 0.
-    offset: Of its first byte, which is not known.
-    length: In bytes, which is not known.
-  """
+  """One record in its file, in place of a `frames.Frame`; numbered from 0."""
 
   number: int
-  offset: None = None
+  offset: None = None  # Neither is known.
   length: int = 0
 
   def payload(self, reader: Any, max_length: int) -> bytes:
@@ -48,8 +42,8 @@ def is_one(path: str) -> bool:
 
 
 @contextlib.contextmanager
-def open_file(path: str) -> Iterator[Any]:
-  """Opens a file; yields its `ArrayRecordReader`.
+def open_records(path: str) -> Iterator[tuple[Any, Iterator[Item]]]:
+  """Opens a file; yields its `ArrayRecordReader`, and where its records are.
 
   Raises:
     errors.InputError: if it is remote, or the package is not installed.
@@ -69,16 +63,9 @@ def open_file(path: str) -> Iterator[Any]:
   try:
     if not reader.ok():
       reader.close()  # Says why.
-    yield reader
+    yield reader, map(Item, range(reader.num_records()))
   except RuntimeError as e:
     raise OSError(_words(e)) from e
-
-
-def walk(reader: Any) -> Iterator[Item]:
-  """Yields all records of an open file."""
-  number = reader.num_records()
-  for i in range(number):
-    yield Item(i)
 
 
 def _words(error: RuntimeError) -> str:

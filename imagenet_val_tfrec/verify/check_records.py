@@ -10,10 +10,10 @@ import array
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.records import frames, jpeg
 from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.verify import array_files
@@ -25,6 +25,7 @@ _LARGE = 1 << 22  # Bytes of a record.
 _LARGE_RECORDS = threading.Lock()
 # What is wrong with a single record.
 _WRONG = (frames.RecordError, jpeg.JpegError, OSError)
+_Item: TypeAlias = 'frames.Frame | frames.Damage | array_files.Item'
 
 
 class Finding(NamedTuple):
@@ -54,39 +55,23 @@ class Finding(NamedTuple):
     return f'{where}: {self.what}'
 
 
-def unreadable(path: str, error: OSError) -> Finding:
-  """Returns the finding that a file cannot be read."""
-  if isinstance(error, FileNotFoundError):
-    return Finding(path, 'the file is missing')
-  return Finding(path, f'the file cannot be read: {error.strerror or error}')
-
-
-class Unread(NamedTuple):
-  """A record that is only counted, as it is not in the sample."""
-
-  offset: int | None
-  length: int
-
-
-_Item: TypeAlias = 'frames.Frame | frames.Damage | array_files.Item | Unread'
-
-
 class Batch(NamedTuple):
   """Records of one file, one after the other, not read yet.
 
   Attributes:
     path: Of the file.
     first: Number of the first record.
-    items: Where they are; a damage counts as one record.
-    problem: Why there are no more of them, if the file cannot be read.
+    items: Where they are; None for one that is only counted. A damage counts as
+      one record.
     behind_damage: Whether there is damage before the first of them.
+    problem: Why there are no more of them, if the file cannot be read.
   """
 
   path: str
   first: int
-  items: Sequence[_Item]
-  problem: Finding | None = None
-  behind_damage: bool = False
+  items: Sequence[_Item | None]
+  behind_damage: bool
+  problem: OSError | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -94,6 +79,7 @@ class Contents:
   """What was found in records of one file; grows as more are read.
 
   Attributes:
+    path: Of the file.
     findings: What is wrong with them.
     labels: One for each record; `UNKNOWN_LABEL` if it was not read.
     offsets: One for each record; -1 if it is not known.
@@ -103,6 +89,7 @@ class Contents:
     readable: Whether the file can be read.
   """
 
+  path: str
   findings: list[Finding] = dataclasses.field(default_factory=list)
   labels: array.array[int] = dataclasses.field(
     default_factory=lambda: array.array('q')
@@ -115,10 +102,9 @@ class Contents:
   damages: list[int] = dataclasses.field(default_factory=list)
   readable: bool = True
 
-  def place(self, number: int) -> tuple[int, int | None]:
-    """Returns a record's number again, and its offset, for a `Finding`."""
-    offset = self.offsets[number]
-    return number, None if offset < 0 else offset
+  def num_records(self) -> int | None:
+    """Returns how many there are; None if that cannot be known."""
+    return len(self.labels) if self.readable and not self.damages else None
 
   def add(self, more: Contents) -> None:
     """Adds what was found in the records that follow."""
@@ -132,86 +118,69 @@ class Contents:
 
 
 def batches(path: str, chosen: Iterator[bool]) -> Iterator[Batch]:
-  """Yields all records of a file, without reading them.
-
-  Args:
-    path: Of the file.
-    chosen: Tells of one record after the other whether it will be read.
-  """
+  """Yields all records of a file; `chosen` tells of each if it will be read."""
   first = 0
-  items: list[_Item] = []
-  problem = None
+  items: list[_Item | None] = []
   damaged = False
-  open_file, walk = _format(path)
+  problem = None
   try:
-    with open_file(path) as reader:
-      for item in walk(reader):
-        if not next(chosen) and not isinstance(item, frames.Damage):
-          item = Unread(item.offset, item.length)
-        items.append(item)
+    with _open_records(path) as (_, records):
+      for item in records:
+        is_read = next(chosen) or isinstance(item, frames.Damage)
+        items.append(item if is_read else None)
         if len(items) == _BATCH:
-          yield Batch(path, first, items, None, damaged)
+          yield Batch(path, first, items, damaged)
           damaged |= any(isinstance(item, frames.Damage) for item in items)
           first += len(items)
           items = []
   except OSError as e:
-    problem = unreadable(path, e)
-  yield Batch(path, first, items, problem, damaged)
+    problem = e
+  yield Batch(path, first, items, damaged, problem)
 
 
 def check(
   batch: Batch, checks: jpeg.Checks, num_classes: int | None
 ) -> Contents:
-  """Reads and checks the records of a batch.
-
-  Args:
-    batch: Where they are.
-    checks: What is refused in their images.
-    num_classes: Labels must be below this; None if that is not known.
-  """
-  contents = Contents()
+  """Reads and checks the records of a batch."""
+  contents = Contents(batch.path)
+  item: Any  # They all have a `payload`.
   with contextlib.ExitStack() as stack:
     if batch.items:
-      reader = stack.enter_context(_format(batch.path)[0](batch.path))
+      reader, _ = stack.enter_context(_open_records(batch.path))
     for number, item in enumerate(batch.items, batch.first):
       label = UNKNOWN_LABEL
-      try:
-        if not isinstance(item, Unread):
-          contents.num_read += 1
+      offset = item and item.offset
+      if item:
+        contents.num_read += 1
+        large = item.length > _LARGE
+        try:
           # So that many threads need no more memory for large ones than one.
-          large = not isinstance(item, frames.Damage) and item.length > _LARGE
           with _LARGE_RECORDS if large else contextlib.nullcontext():
-            record = _read(reader, item, checks.max_pixels)
+            record = record_lib.read(reader, item, checks.max_pixels)
             label = record.label
             contents.image_bytes += len(record.image)
             record_lib.check(record, checks, num_classes)
             del record
-      except _WRONG as e:
-        at_least = batch.behind_damage or bool(contents.damages)
-        contents.findings.append(
-          Finding(batch.path, str(e), number, item.offset, at_least)
-        )
+        except _WRONG as e:
+          at_least = batch.behind_damage or bool(contents.damages)
+          contents.findings.append(
+            Finding(batch.path, str(e), number, offset, at_least)
+          )
       contents.labels.append(label)
-      contents.offsets.append(-1 if item.offset is None else item.offset)
+      contents.offsets.append(-1 if offset is None else offset)
       if isinstance(item, frames.Damage):
         contents.damages.append(number)
   if batch.problem:
     contents.readable = False
-    contents.findings.append(batch.problem)
+    what = errors.unreadable(batch.problem)
+    contents.findings.append(Finding(batch.path, what))
   return contents
 
 
-def _format(path: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-  """Returns what opens such a file, and what yields its records then."""
+def _open_records(
+  path: str,
+) -> contextlib.AbstractContextManager[tuple[Any, Iterator[_Item]]]:
+  """Opens a file; yields what reads it, and where its records are."""
   if array_files.is_one(path):
-    return array_files.open_file, array_files.walk
-  return storage.open_random, frames.walk
-
-
-def _read(reader: Any, item: Any, max_pixels: int) -> record_lib.Record:
-  if isinstance(item, frames.Damage):
-    raise frames.RecordError(
-      f'{item.what}; {item.size} bytes are passed over, to the next record or '
-      'the end of the file'
-    )
-  return record_lib.read(reader, item, max_pixels)
+    return array_files.open_records(path)
+  return frames.open_records(path)

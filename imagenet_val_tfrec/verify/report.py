@@ -10,14 +10,13 @@ import itertools
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tqdm
 
 from imagenet_val_tfrec.core import errors, progress, storage
 from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.inputs import discovery
-from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import jpeg, raw_files, sums
 from imagenet_val_tfrec.verify import check_files, check_records, check_sums
 from imagenet_val_tfrec.verify import expected as expected_lib
@@ -98,6 +97,7 @@ def verify(
   workers = workers or workers_lib.num_cpus()
   folder = os.fspath(path)
   known, findings = check_sums.read(folder)
+  notes = []
   if sums_only:
     if decode or label_file or sample:
       raise errors.InputError(
@@ -109,14 +109,15 @@ def verify(
         os.path.join(folder, sums.FILENAME),
         'there is no such file, so sums_only checks nothing; leave it out',
       )
-    expected = expected_lib.Expected(folder=folder, splits=[])
+    expected = expected_lib.Expected(folder=folder)
+    notes.append(f'{sums.FILENAME} alone: no record was looked at')
   else:
     expected = expected_lib.of_folder(folder, known or {})
   labels = discovery.read_labels(label_file) if label_file else None
   if labels and len(expected.splits) > 1:
     raise errors.InputError(
-      f'{expected.folder}: {len(expected.splits)} splits, and a label file '
-      'does not say what is in each; verify it without one'
+      f'{folder}: {len(expected.splits)} splits, and a label file does not say '
+      'what is in each; verify it without one'
     )
   part = _part(sample, expected)
   findings += expected.problems
@@ -125,11 +126,14 @@ def verify(
     for name in known or ()
     if part == _ALL or not raw_files.is_record_file(name)
   ]
+  number = _num_records(expected) or (len(labels) if labels else 0)
+  if sums_only:
+    number = len(hashed)
   with (
     check_sums.hashing(folder, hashed, workers) as hashes,
     progress.progress_bar(
       functools.partial(tqdm.tqdm, disable=not show_progress),
-      images=len(hashed) if sums_only else _expected_number(expected, labels),
+      images=number,
       unit='files' if sums_only else 'images',
       description='Verifying',
     ) as report,
@@ -137,23 +141,22 @@ def verify(
     checks = jpeg.Checks(max_pixels=max_pixels, decode=decode)
     by_path = _read_all(expected, checks, workers, _spread(part), report)
     for split in expected.splits:
-      findings += _of_split(split, by_path, labels)
+      contents = [by_path[path] for path in split.paths]
+      findings += check_files.check(expected, split, contents, labels)
     if known is not None:
       told = {finding.path for finding in findings}
       count = report if sums_only else lambda number, size: None
       findings += check_sums.compare(folder, known, hashes, told, count)
-  read = [path for path, content in by_path.items() if content.readable]
   if sums_only:
     read = [
       os.path.join(folder, name)
       for name, future in hashes.items()
       if not future.exception()
     ]
+  else:
+    read = [path for path, content in by_path.items() if content.readable]
   num_records = sum(len(content.labels) for content in by_path.values())
   num_read = sum(content.num_read for content in by_path.values())
-  notes = []
-  if sums_only:
-    notes.append(f'{sums.FILENAME} alone: no record was looked at')
   if part < _ALL:
     notes.append(f'a sample: {num_read:,} of {num_records:,} records were read')
   if not storage.exists(os.path.join(folder, sums.FILENAME)):
@@ -170,28 +173,19 @@ def verify(
   )
 
 
-def _expected_number(
-  expected: expected_lib.Expected, labels: labels_lib.Labels | None
-) -> int:
+def _num_records(expected: expected_lib.Expected) -> int:
   """Returns how many records there should be; 0 if that is not known."""
-  lengths = [
-    length for split in expected.splits for length in split.lengths or ()
-  ]
-  return sum(lengths) or (len(labels) if labels else 0)
+  return sum(sum(split.lengths or ()) for split in expected.splits)
 
 
 def _part(
   sample: str | None, expected: expected_lib.Expected
 ) -> fractions.Fraction:
-  """Returns which part of the records is to be read.
-
-  Raises:
-    errors.InputError: if it is no part, and no number.
-  """
+  """Returns which part is to be read; InputError if that is not in `sample`."""
   if sample is None:
     return _ALL
   match = _SAMPLE.fullmatch(sample)
-  number = fractions.Fraction(match[1]) if match else fractions.Fraction(0)
+  number = fractions.Fraction(match[1]) if match else fractions.Fraction()
   if not match or not number or (match[2] and number > 100):
     raise errors.InputError(
       f'sample is {errors.quoted(sample)}, expected a part such as 5%, or a '
@@ -199,7 +193,7 @@ def _part(
     )
   if match[2]:
     return number / 100
-  total = _expected_number(expected, None) or sum(
+  total = _num_records(expected) or sum(
     len(batch.items)
     for split in expected.splits
     for path in split.paths
@@ -223,40 +217,17 @@ def _read_all(
   chosen: Iterator[bool],
   report: Callable[[int, int], None],
 ) -> dict[str, check_records.Contents]:
-  """Reads and checks all records; returns what is in each file."""
+  """Reads and checks all records; returns what is in each file, by its path."""
   paths = [path for split in expected.splits for path in split.paths]
-  by_path = {path: check_records.Contents() for path in paths}
-
-  def check(
-    batch: check_records.Batch,
-  ) -> tuple[str, check_records.Contents]:
-    contents = check_records.check(batch, checks, expected.num_classes)
-    return batch.path, contents
-
+  by_path = {path: check_records.Contents(path) for path in paths}
   results = workers_lib.in_order(
-    check,
+    lambda batch: check_records.check(batch, checks, expected.num_classes),
     (batch for path in paths for batch in check_records.batches(path, chosen)),
     workers,
     threading.Event(),
   )
   with contextlib.closing(results):
-    for path, contents in results:
-      by_path[path].add(contents)
+    for contents in results:
+      by_path[contents.path].add(contents)
       report(len(contents.labels), contents.image_bytes)
   return by_path
-
-
-def _of_split(
-  split: expected_lib.Split,
-  by_path: Mapping[str, check_records.Contents],
-  labels: labels_lib.Labels | None,
-) -> list[check_records.Finding]:
-  """Returns all that is wrong with the records of a split."""
-  contents = [by_path[path] for path in split.paths]
-  findings = [finding for content in contents for finding in content.findings]
-  findings += check_files.check_numbers(split, contents)
-  if not findings:
-    findings += check_files.check_size(split, contents)
-  if labels and contents:
-    findings += check_files.check_labels(split, contents, labels)
-  return findings
