@@ -93,8 +93,6 @@ def shown(path: str) -> str:
 
 def harmless(text: str) -> str:
   """Returns text that cannot play with a terminal, but for its line feeds."""
-  if text.isprintable():
-    return text
   return ''.join(
     c if c.isprintable() or c == '\n' else repr(c)[1:-1] for c in text
   )

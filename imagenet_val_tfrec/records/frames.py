@@ -108,7 +108,7 @@ def walk(reader: storage.RandomReader) -> Iterator[Frame | Damage]:
 def frame_header(length: int) -> bytes:
   """Returns the 12 bytes that stand before a payload of `length` bytes."""
   size = _LENGTH.pack(length)
-  return size + footer(_crc(size))
+  return size + footer(google_crc32c.value(size))
 
 
 def frame_length(header: bytes) -> int:
@@ -117,7 +117,7 @@ def frame_length(header: bytes) -> int:
     raise RecordError(
       f'file ends within a record header of {HEADER_SIZE} bytes'
     )
-  if header[8:] != footer(_crc(header[:8])):
+  if header[8:] != footer(google_crc32c.value(header[:8])):
     raise RecordError('checksum of the record length does not match')
   length: int = _LENGTH.unpack_from(header)[0]
   return length
@@ -132,7 +132,7 @@ def check_payload(payload: bytes, behind: bytes) -> None:
   """Raises RecordError if `payload` does not match the 4 bytes behind it."""
   if len(behind) < FOOTER_SIZE:
     raise RecordError('file ends within a record')
-  if behind != footer(_crc(payload)):
+  if behind != footer(google_crc32c.value(payload)):
     raise RecordError('checksum of the record data does not match')
 
 
@@ -148,8 +148,3 @@ def _next_frame(reader: storage.RandomReader, position: int) -> int:
           return start
     position += _CHUNK
   return reader.size
-
-
-def _crc(data: bytes) -> int:
-  crc: int = google_crc32c.value(data)
-  return crc

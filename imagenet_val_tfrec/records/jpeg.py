@@ -150,7 +150,9 @@ def check_decodes(
       f'limit is {max_pixels:,} (max_pixels raises it)'
     )
   needed = _COEFFICIENT * shape.height * shape.width * shape.chans
-  if needed > _PIXEL * max_pixels and _has_several_scans(image):
+  # A thumbnail in it may count as one more.
+  has_several_scans = any(image.count(part) > most for part, most in _SCANS)
+  if needed > _PIXEL * max_pixels and has_several_scans:
     raise JpegError(
       f'a JPEG of several scans and {shape.height}×{shape.width} pixels, which '
       f'takes {needed / 1e6:,.0f} MB to decode, more than the limit of '
@@ -167,7 +169,12 @@ def check_decodes(
   except ValueError as e:
     if _UNKNOWN_SAMPLING not in str(e):
       raise JpegError(f'a JPEG that does not decode cleanly: {e}') from e
-    _check_by_tensorflow(image)
+    import tensorflow as tf
+
+    try:
+      tf.io.decode_jpeg(image, ratio=8)
+    except tf.errors.InvalidArgumentError as refused:
+      raise JpegError('a JPEG that TensorFlow does not decode') from refused
 
 
 def _read_frame(marker: int, segment: bytes, max_pixels: int) -> JpegShape:
@@ -225,17 +232,3 @@ def _names(scan: bytes, components: bytes) -> bool:
 
 def _broken(what: str, position: int, size: int) -> str:
   return f'a JPEG whose header {what} at byte {position:,} of {size:,}'
-
-
-def _has_several_scans(image: bytes) -> bool:
-  """Whether it has, or a thumbnail in it seems to be one more."""
-  return any(image.count(marker) > most for marker, most in _SCANS)
-
-
-def _check_by_tensorflow(image: bytes) -> None:
-  import tensorflow as tf
-
-  try:
-    tf.io.decode_jpeg(image, ratio=8)
-  except tf.errors.InvalidArgumentError as e:
-    raise JpegError('a JPEG that TensorFlow does not decode') from e

@@ -50,18 +50,12 @@ _T = TypeVar('_T')
 
 
 class Split(NamedTuple):
-  """Files that go together.
+  """Files that go together, and what is known of them."""
 
-  Attributes:
-    paths: In the order of their records.
-    lengths: How many records are in each; None if that is not known.
-    num_bytes: The size of the files, or, where TFDS wrote them itself, of the
-      payloads in them; None if that is not known, or does not tell of damage,
-      as in array_record.
-  """
-
-  paths: Sequence[str]
-  lengths: Sequence[int] | None = None
+  paths: Sequence[str]  # In the order of their records.
+  lengths: Sequence[int] | None = None  # Records in each.
+  # Of the files, or, where TFDS wrote them itself, of the payloads in them. Not
+  # for array_record, where it does not tell of damage.
   num_bytes: int | None = None
 
 
@@ -155,21 +149,23 @@ def _split(path: str, info: Any, split: Any, file_format: str) -> Split:
     raise errors.FileError(path, 'a size or a number of records below 0')
   template = split.filepath_template or _USUAL_TEMPLATE
   _name(path, 'filepathTemplate', template, _TEMPLATE)
-  for field, value in (
-    ('DATASET', _name(path, 'name', info.name)),
-    ('SPLIT', _name(path, 'name of a split', split.name)),
-    ('FILEFORMAT', file_format),
-    ('SHARD_X_OF_Y', '{SHARD_INDEX}-of-{NUM_SHARDS}'),
-    ('NUM_SHARDS', f'{len(lengths):05}'),
-  ):
-    template = template.replace(f'{{{field}}}', value)
-  if template.startswith('.') or len(template) > _LONGEST_NAME:
-    raise errors.FileError(
-      path, f'not the name of a file: {errors.quoted(template)}'
-    )
+  number = f'{len(lengths):05}'
   names = [
-    template.replace('{SHARD_INDEX}', f'{i:05}') for i in range(len(lengths))
+    template.format(
+      DATASET=_name(path, 'name', info.name),
+      SPLIT=_name(path, 'name of a split', split.name),
+      FILEFORMAT=file_format,
+      SHARD_INDEX=f'{i:05}',
+      NUM_SHARDS=number,
+      SHARD_X_OF_Y=f'{i:05}-of-{number}',
+    )
+    for i in range(len(lengths))
   ]
+  for name in names[:1]:
+    if name.startswith('.') or len(name) > _LONGEST_NAME:
+      raise errors.FileError(
+        path, f'not the name of a file: {errors.quoted(name)}'
+      )
   return Split(
     [os.path.join(os.path.dirname(path), name) for name in names],
     lengths,

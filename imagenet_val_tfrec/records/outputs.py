@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import TypeAlias
 
 from imagenet_val_tfrec.core import errors, object_store, storage
 from imagenet_val_tfrec.records import sums
@@ -20,21 +20,8 @@ _SYNC_AT = 1 << 23  # Bytes.
 _MOST_PARTS = 512  # The system takes 1,024 (IOV_MAX); a record has 5.
 
 
-class Output(Protocol):
-  """A file that is being written."""
-
-  def write(self, parts: Sequence[bytes]) -> None:
-    """Writes one framed record."""
-
-  def close(self) -> None:
-    """Ends the file."""
-
-  def sha256(self) -> str:
-    """Returns the SHA-256 of the file, once it is closed, as hex digits."""
-
-
 class _TfRecordOutput:
-  """Writes framed records; each byte goes to the system once.
+  """Writes framed records, each in parts; a byte goes to the system once.
 
   A few images go in each call: more of them than fit in the processor's cache
   would be slower again.
@@ -66,6 +53,7 @@ class _TfRecordOutput:
         os.close(self._fd)
 
   def sha256(self) -> str:
+    """Returns the SHA-256 of the file, once it is closed, as hex digits."""
     return self._sha256.hexdigest()
 
   def _flush(self) -> None:
@@ -108,6 +96,9 @@ class _ArrayRecordOutput:
 
   def sha256(self) -> str:
     return sums.of_file(self._path)
+
+
+Output: TypeAlias = '_TfRecordOutput | _ArrayRecordOutput'
 
 
 @contextlib.contextmanager

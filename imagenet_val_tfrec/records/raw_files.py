@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from imagenet_val_tfrec.core import errors, storage
 
 SUFFIX = '.tfrecord'
+ARRAY_SUFFIX = '.array_record'
 
 _MOST_GAPS = 1000
 _NUMBERED = re.compile(r'(.+)_(0|[1-9][0-9]*)' + re.escape(SUFFIX))
@@ -73,7 +74,7 @@ def series(folder: str) -> dict[str, bool]:
 
 def is_record_file(name: str) -> bool:
   """Whether that is what files of records are called, older ones or TFDS's."""
-  return SUFFIX in name or '.array_record' in name
+  return SUFFIX in name or ARRAY_SUFFIX in name
 
 
 def shard_name(base: str, number: int) -> str:

@@ -7,14 +7,12 @@ finds damage by the hashes in a file.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from imagenet_val_tfrec.core import errors, storage
 from imagenet_val_tfrec.records import frames
 
-_SUFFIX = '.array_record'
 _NOTHING_AHEAD = 'readahead_buffer_size:0,max_parallelism:0'
 
 
@@ -34,11 +32,6 @@ class Item(NamedTuple):
     if len(payload) > max_length:
       raise frames.RecordError(f'a record of {len(payload):,} bytes')
     return payload
-
-
-def is_one(path: str) -> bool:
-  """Whether that is what such a file is called."""
-  return _SUFFIX in os.path.basename(path)
 
 
 @contextlib.contextmanager

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import array
 import contextlib
-import dataclasses
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from imagenet_val_tfrec.core import errors
-from imagenet_val_tfrec.records import frames, jpeg
+from imagenet_val_tfrec.records import frames, jpeg, raw_files
 from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.verify import array_files
 
@@ -56,51 +56,27 @@ class Finding(NamedTuple):
 
 
 class Batch(NamedTuple):
-  """Records of one file, one after the other, not read yet.
-
-  Attributes:
-    path: Of the file.
-    first: Number of the first record.
-    items: Where they are; None for one that is only counted. A damage counts as
-      one record.
-    behind_damage: Whether there is damage before the first of them.
-    problem: Why there are no more of them, if the file cannot be read.
-  """
+  """Records of one file, one after the other, not read yet."""
 
   path: str
-  first: int
-  items: Sequence[_Item | None]
+  first: int  # Number of the first record.
+  items: Sequence[_Item | None]  # None is only counted; a damage is one record.
   behind_damage: bool
-  problem: OSError | None = None
+  problem: OSError | None = None  # Why there are no more of them.
 
 
-@dataclasses.dataclass(slots=True)
 class Contents:
-  """What was found in records of one file; grows as more are read.
+  """What was found in records of one file; grows as more are read."""
 
-  Attributes:
-    path: Of the file.
-    findings: What is wrong with them.
-    labels: One for each record; `UNKNOWN_LABEL` if it was not read.
-    offsets: One for each record; -1 if it is not known.
-    num_read: How many records were read.
-    image_bytes: Size of the images in these.
-    damages: Numbers of those that are lost, where the frames are damaged.
-    readable: Whether the file can be read.
-  """
-
-  path: str
-  findings: list[Finding] = dataclasses.field(default_factory=list)
-  labels: array.array[int] = dataclasses.field(
-    default_factory=lambda: array.array('q')
-  )
-  offsets: array.array[int] = dataclasses.field(
-    default_factory=lambda: array.array('q')
-  )
-  num_read: int = 0
-  image_bytes: int = 0
-  damages: list[int] = dataclasses.field(default_factory=list)
-  readable: bool = True
+  def __init__(self, path: str):
+    self.path = path
+    self.findings: list[Finding] = []
+    self.labels = array.array('q')  # `UNKNOWN_LABEL` where it was not read.
+    self.offsets = array.array('q')  # -1 where it is not known.
+    self.num_read = 0
+    self.image_bytes = 0  # Of the records that were read.
+    self.damages: list[int] = []  # Numbers of the records that are lost.
+    self.readable = True
 
   def num_records(self) -> int | None:
     """Returns how many there are; None if that cannot be known."""
@@ -181,6 +157,6 @@ def _open_records(
   path: str,
 ) -> contextlib.AbstractContextManager[tuple[Any, Iterator[_Item]]]:
   """Opens a file; yields what reads it, and where its records are."""
-  if array_files.is_one(path):
+  if raw_files.ARRAY_SUFFIX in os.path.basename(path):
     return array_files.open_records(path)
   return frames.open_records(path)

@@ -62,12 +62,8 @@ def compare(
 ) -> Iterator[Finding]:
   """Yields files that are missing, changed, or not named in `SHA256SUMS`.
 
-  Args:
-    folder: Of the files.
-    known: What `SHA256SUMS` says.
-    hashes: Of the files, or of some of them.
-    told: Paths of files that something else is wrong with.
-    report: Is told of files and bytes done.
+  No finding is made of a path that is `told` already. `report` is told of files
+  and bytes done.
   """
   for name, future in hashes.items():
     path = os.path.join(folder, name)

@@ -18,21 +18,13 @@ _T = TypeVar('_T')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Expected:
-  """What should be in a folder.
-
-  Attributes:
-    folder: Of the files.
-    splits: What it holds; older files are one split.
-    of_tfds: Whether it is a dataset of TFDS, and not older files.
-    num_classes: Labels must be below this; None if that is not known.
-    problems: What is wrong with other files than those of the splits.
-  """
+  """What should be in a folder; older files are one split."""
 
   folder: str
   splits: Sequence[metadata.Split] = ()
   of_tfds: bool = False
-  num_classes: int | None = None
-  problems: Sequence[Finding] = ()
+  num_classes: int | None = None  # Labels must be below this, if it is known.
+  problems: Sequence[Finding] = ()  # With other files than those of the splits.
 
 
 def of_folder(folder: str, known: Mapping[str, str]) -> Expected:

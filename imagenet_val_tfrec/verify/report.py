@@ -204,10 +204,8 @@ def _part(
 
 def _spread(part: fractions.Fraction) -> Iterator[bool]:
   """Yields whether a record is read, for one after the other."""
-  position = 0
-  while True:
-    yield position < part.numerator
-    position = (position + part.numerator) % part.denominator
+  for i in itertools.count():
+    yield i * part.numerator % part.denominator < part.numerator
 
 
 def _read_all(
