@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf import json_format
@@ -88,12 +88,11 @@ def read_info(folder: str) -> Info:
   return Info(info.config_name, file_format, splits)
 
 
-def read_features(folder: str) -> dict[str, Any]:
-  """Returns features by name, as messages of TFDS's `feature.proto`.
+def read_features(folder: str) -> tuple[Collection[str], int | None]:
+  """Reads `features.json`; returns names, and the number of classes if known.
 
-  Raises:
-    errors.FileError: if TFDS could not read `features.json`, or would import a
-      module for it that is not its own.
+  Raises FileError if TFDS could not read it, or would import a module for it
+  that is not its own.
   """
   path = os.path.join(folder, FEATURES)
   content, feature = _read_message(path, feature_pb2.Feature())
@@ -104,15 +103,11 @@ def read_features(folder: str) -> dict[str, Any]:
       raise errors.FileError(
         path, f'a feature of class {errors.quoted(name)}, which is not of TFDS'
       )
-  if (num_classes(features) or 0) < 0:
-    raise errors.FileError(path, f'{num_classes(features):,} classes')
-  return features
-
-
-def num_classes(features: Mapping[str, Any]) -> int | None:
-  """Returns how many classes the label has; None if that is not known."""
   label = features.get('label')
-  return (label and label.class_label.num_classes) or None
+  num_classes = label.class_label.num_classes if label else 0
+  if num_classes < 0:
+    raise errors.FileError(path, f'{num_classes:,} classes')
+  return features, num_classes or None
 
 
 def problems(folder: str, classes: int | None) -> Iterator[errors.FileError]:

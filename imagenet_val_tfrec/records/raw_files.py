@@ -19,10 +19,8 @@ _NUMBERED = re.compile(r'(.+)_(0|[1-9][0-9]*)' + re.escape(SUFFIX))
 def legacy_shards(tfrec_dir: str | os.PathLike[str]) -> list[str]:
   """Lists `NAME_0.tfrecord`, `NAME_1.tfrecord` and so on, in numeric order.
 
-  Raises:
-    FileNotFoundError: if there is no such folder, or none of them in it.
-    errors.InputError: if a number is missing, a file has none, or they belong
-      to more than one NAME.
+  Raises FileNotFoundError if there are none, InputError if a number is missing,
+  a file has none, or they belong to more than one NAME.
   """
   folder = os.fspath(tfrec_dir)
   numbers = series(folder)

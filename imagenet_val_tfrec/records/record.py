@@ -85,9 +85,7 @@ def serialise(record: Record) -> list[bytes]:
 def parse(payload: bytes) -> Record:
   """Reads a serialised `tf.train.Example`; further features are passed over.
 
-  Raises:
-    frames.RecordError: if it is no example, or a field is missing or not as
-      expected.
+  Raises RecordError if it is none, or a field is missing or not as expected.
   """
   image = None
   if apart := _without_image(payload):
@@ -174,12 +172,12 @@ def _without_image(payload: bytes) -> tuple[dict[str, Any], bytes] | None:
   before, behind = payload[start.end() : entry.start()], payload[end:]
   if len(before) + len(behind) > _HEAD:
     return None
-  # The entries around it are a `Features` message by themselves.
+  # The entries around it are two `Features` messages by themselves.
   try:  # If this is whole, what was found is no part of another field.
-    _parse(before, 'Features')
+    features = dict(_parse(before, 'Features').feature)
   except frames.RecordError:
     return None
-  features = dict(_parse(before + behind, 'Features').feature)
+  features.update(_parse(behind, 'Features').feature)
   return features, payload[entry.end() : end]
 
 

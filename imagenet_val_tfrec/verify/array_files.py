@@ -38,9 +38,7 @@ class Item(NamedTuple):
 def open_records(path: str) -> Iterator[tuple[Any, Iterator[Item]]]:
   """Opens a file; yields its `ArrayRecordReader`, and where its records are.
 
-  Raises:
-    errors.InputError: if it is remote, or the package is not installed.
-    OSError: if there is none that can be read.
+  Raises InputError if it is remote, or the package is not installed.
   """
   if storage.is_remote(path):
     raise errors.FileError(path, 'array_record is read from local disks alone')

@@ -26,21 +26,21 @@ def check(
 ) -> list[Finding]:
   """Returns all that is wrong with the files of a split, and their records."""
   findings = [finding for content in contents for finding in content.findings]
-  findings += _check_numbers(expected, split, contents)
+  numbers = [content.num_records() for content in contents]
+  findings += _check_numbers(expected, split, numbers)
   if not findings and split.num_bytes is not None:  # So all are there.
     number = sum(len(content.labels) for content in contents)
     if what := counting.size_problem(split.paths, split.num_bytes, number):
       findings.append(Finding(expected.folder, what))
   if labels and contents:
-    findings += _check_labels(expected, split, contents, labels)
+    findings += _check_labels(expected, split, contents, numbers, labels)
   return findings
 
 
 def _check_numbers(
-  expected: Expected, split: metadata.Split, contents: Sequence[Contents]
+  expected: Expected, split: metadata.Split, numbers: Sequence[int | None]
 ) -> Iterator[Finding]:
   """Yields files that have too few records, or too many."""
-  numbers = [content.num_records() for content in contents]
   if not expected.of_tfds:
     for index, what in counting.unequal(numbers):
       yield Finding(split.paths[index], what)
@@ -56,13 +56,13 @@ def _check_labels(
   expected: Expected,
   split: metadata.Split,
   contents: Sequence[Contents],
+  numbers: Sequence[int | None],
   labels: labels_lib.Labels,
 ) -> Iterator[Finding]:
   """Yields records whose labels are not those of the label file, in order.
 
   TFDS's dataset may be made of its first lines.
   """
-  numbers = [content.num_records() for content in contents]
   total = sum(number or 0 for number in numbers)
   if None not in numbers and (
     total > len(labels) or (total < len(labels) and not expected.of_tfds)

@@ -30,11 +30,8 @@ class Expected:
 def of_folder(folder: str, known: Mapping[str, str]) -> Expected:
   """Finds out what a version folder of TFDS, or of older files, should hold.
 
-  `known` is what `SHA256SUMS` says; it may be empty.
-
-  Raises:
-    errors.InputError: if it is neither, or a dataset of another kind.
-    FileNotFoundError: if there is nothing.
+  `known` is what `SHA256SUMS` says; it may be empty. Raises InputError if it is
+  neither, or a dataset of another kind; FileNotFoundError if nothing is there.
   """
   if metadata.INFO in known or storage.exists(
     os.path.join(folder, metadata.INFO)
@@ -104,14 +101,14 @@ class _OtherKindError(errors.FileError):
 
 
 def _read_num_classes(folder: str) -> int | None:
-  features = metadata.read_features(folder)
-  if not features.keys() >= _FIELDS:
+  names, num_classes = metadata.read_features(folder)
+  if not _FIELDS.issubset(names):
     raise _OtherKindError(
       os.path.join(folder, metadata.FEATURES),
-      f'a dataset of other features: {errors.some(sorted(features))}; expected '
+      f'a dataset of other features: {errors.some(sorted(names))}; expected '
       f'{", ".join(sorted(_FIELDS))}',
     )
-  return metadata.num_classes(features)
+  return num_classes
 
 
 def _read_info(folder: str) -> metadata.Info:

@@ -126,14 +126,12 @@ def verify(
     for name in known or ()
     if part == _ALL or not raw_files.is_record_file(name)
   ]
-  number = _num_records(expected) or (len(labels) if labels else 0)
-  if sums_only:
-    number = len(hashed)
+  total = _num_records(expected) or (len(labels) if labels else 0)
   with (
     check_sums.hashing(folder, hashed, workers) as hashes,
     progress.progress_bar(
       functools.partial(tqdm.tqdm, disable=not show_progress),
-      images=number,
+      images=len(hashed) if sums_only else total,
       unit='files' if sums_only else 'images',
       description='Verifying',
     ) as report,
