@@ -53,17 +53,16 @@ def adopt(
 ) -> str:
   """Makes older files a TFDS dataset, which `tfds.load` reads in their order.
 
-  Nothing is copied: the files get second names (hard links, or symbolic links
-  where those cannot be made, as to another disk). Records are counted by their
-  frames; the first and the last one of each file are checked.
-  `imagenet_val_tfrec verify` checks all. SHA-256 sums are taken from the
-  `SHA256SUMS` of `tfrec_dir`; files that it does not name are read.
+  Nothing is copied: the files get second names (hard links, or symbolic ones
+  where those cannot be made, as to another disk). Records are counted; the
+  first and the last of each file are checked (`imagenet_val_tfrec verify`
+  checks all). Files without a SHA-256 in `tfrec_dir/SHA256SUMS` are read.
 
   Args:
     tfrec_dir: Holds `NAME_0.tfrecord` and so on.
     data_dir: Of TFDS.
     split: Name of the split.
-    config: Name and classes: by default `imagenet2012` with its 1,000; else an
+    config: By default `imagenet2012` with its 1,000 classes; else an
       `ImagenetValTfrecConfig(name=…, num_classes=…)`.
     overwrite: Whether a dataset that is there is replaced.
 
@@ -89,10 +88,13 @@ def adopt(
       'machine. Adopt here, then copy the dataset'
     )
   files = [_examine(path) for path in raw_files.legacy_shards(tfrec_dir)]
-  counting.check_older(
-    [file.path for file in files], [file.length for file in files]
-  )
-  _check_split(split)
+  counting.check_older([f.path for f in files], [f.length for f in files])
+  # TFDS gives 'all' and what is in other names a meaning of its own.
+  if not re.fullmatch(r'\w+', split) or split == 'all':
+    raise errors.InputError(
+      f'split is {split!r}, expected a name of letters and digits, such as '
+      "'validation' (but not 'all')"
+    )
   # TFDS would read an existing dataset, which may be damaged.
   data_dir = os.path.abspath(data_dir)
   nowhere = os.path.join(data_dir, '.nowhere')
@@ -124,15 +126,6 @@ def _builder(
   return builder
 
 
-def _check_split(split: str) -> None:
-  # TFDS gives 'all' and what is in other names a meaning of its own.
-  if not re.fullmatch(r'\w+', split) or split == 'all':
-    raise errors.InputError(
-      f'split is {split!r}, expected a name of letters and digits, such as '
-      "'validation' (but not 'all')"
-    )
-
-
 def _examine(path: str) -> _File:
   """Counts the records of a file, and checks the first and the last one."""
   first = last = None
@@ -143,11 +136,9 @@ def _examine(path: str) -> _File:
       length += 1
     if not first or not last:
       raise errors.InputError(f'{path}: an empty file, expected records')
-    labels = (
-      _label(reader, path, 0, first),
-      _label(reader, path, length - 1, last),
-    )
-    return _File(path, length, reader.size, labels)
+    of_first = _label(reader, path, 0, first)
+    of_last = _label(reader, path, length - 1, last)
+    return _File(path, length, reader.size, (of_first, of_last))
 
 
 def _label(
@@ -170,13 +161,13 @@ def _check_labels(files: Sequence[_File], num_classes: int) -> None:
     if (problem := record_lib.label_problem(label, num_classes))
   )
   if wrong:
-    what = 'labels of first or last records do not fit the config'
-    advice = (
+    message = wrong.message(
+      'labels of first or last records do not fit the config',
       'Say a config of that many classes: --config '
       '\'{"name": "…", "num_classes": …}\', or in Python '
-      'ImagenetValTfrecConfig(name=…, num_classes=…)'
+      'ImagenetValTfrecConfig(name=…, num_classes=…)',
     )
-    raise errors.InputError(wrong.message(what, advice))
+    raise errors.InputError(message)
 
 
 def _fill(
@@ -194,9 +185,8 @@ def _fill(
   shards = template.sharded_filepaths(num_shards=len(files))
   for file, shard in zip(files, shards, strict=True):
     _give_name(file.path, os.fspath(shard))
-  names = map(os.path.basename, shards)
-  digests = dict(zip(names, _digests(files), strict=True))
-  sums.write(os.fspath(folder), digests)
+  names = [shard.name for shard in shards]
+  sums.write(os.fspath(folder), dict(zip(names, _digests(files), strict=True)))
   info = tfds.core.SplitInfo(
     name=split,
     shard_lengths=[file.length for file in files],
@@ -217,8 +207,7 @@ def _digests(files: Sequence[_File]) -> Iterator[str]:
     storage.sync(file.path)
     return known.get(os.path.basename(file.path)) or sums.of_file(file.path)
 
-  stop = threading.Event()
-  return workers.in_order(digest, files, workers.num_cpus(), stop)
+  return workers.in_order(digest, files, workers.num_cpus(), threading.Event())
 
 
 def _give_name(path: str, name: str) -> None:

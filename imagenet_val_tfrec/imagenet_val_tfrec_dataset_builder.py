@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import os
@@ -25,9 +26,9 @@ _SPLIT = 'validation'
 class Builder(staged_builder.StagedBuilder):
   """ImageNet-2012 validation, in the order of the label file.
 
-  `_split_generators` and `_generate_examples` are all that TFDS needs. On top
-  of them, `_generate_splits` writes the shards directly, in the work directory
-  that the base class opens and publishes.
+  `_split_generators` and `_generate_examples` are all that TFDS needs. But
+  `_generate_splits` writes the shards directly, in the base class's work
+  directory.
 
   Example:
     >>> builder = imagenet_val_tfrec.Builder(data_dir='data')
@@ -77,8 +78,7 @@ class Builder(staged_builder.StagedBuilder):
     # Asked only where it is needed: TFDS asserts that there is one.
     named = self.builder_config.image_dir
     manual_dir = '' if named else os.fspath(dl_manager.manual_dir)
-    examples = self._examples(manual_dir)
-    return {_SPLIT: self._generate_examples(examples)}
+    return {_SPLIT: self._generate_examples(self._examples(manual_dir))}
 
   def _generate_examples(
     self, examples: join.Examples
@@ -89,21 +89,12 @@ class Builder(staged_builder.StagedBuilder):
       examples=examples,
       checks=self.builder_config.checks(),
     )
-    # Keys are spread over all of TFDS's sorting buckets: small ones would all
-    # fall in one, which is sorted in memory. See
+    # Small keys would all fall in one of TFDS's buckets, sorted in memory:
     # https://github.com/tensorflow/datasets/issues/3491
     step = 2**128 // len(examples)
     for i, record in enumerate(shards.read_records(shard)):
-      yield (
-        i * step,
-        {
-          'label': record.label,
-          'height': record.height,
-          'width': record.width,
-          'chans': record.chans,
-          'image': io.BytesIO(record.image),
-        },
-      )
+      image = {'image': io.BytesIO(record.image)}
+      yield i * step, dataclasses.asdict(record) | image
 
   def _generate_splits(
     self,
@@ -126,24 +117,22 @@ class Builder(staged_builder.StagedBuilder):
     except AssertionError:  # It is missing or empty: say so in other words.
       manual_dir = self._building.manual_dir
     examples = self._examples(manual_dir, limit)
+    template = self._get_filename_template(_SPLIT)
     plan = layout.plan_shards(
       examples,
-      self._get_filename_template(_SPLIT),
+      template,
       self.info.file_format,
       download_config.get_shard_config(),
       self.builder_config.checks(),
     )
+    run = runners.choose(
+      download_config.beam_runner, download_config.beam_options
+    )
+    folder = self._building.work_dir.shards
     with progress.progress_bar(
       tfds.core.utils.tqdm, images=len(examples), description='Writing'
     ) as report:
-      summary = shards.write_plan(
-        plan,
-        self._building.work_dir.shards,
-        run=runners.choose(
-          download_config.beam_runner, download_config.beam_options
-        ),
-        progress=report,
-      )
+      summary = shards.write_plan(plan, folder, run=run, progress=report)
     sums.write(self.data_dir, summary.sums)
     self.info.metadata.clear()
     self.info.metadata.update(
@@ -154,7 +143,7 @@ class Builder(staged_builder.StagedBuilder):
         name=_SPLIT,
         shard_lengths=list(plan.lengths),
         num_bytes=sum(summary.sizes),
-        filename_template=self._get_filename_template(_SPLIT),
+        filename_template=template,
       )
     ]
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from types import FrameType, TracebackType
+from typing import Any
 
 import tqdm
 from absl import logging
@@ -21,24 +21,13 @@ from imagenet_val_tfrec.core import errors
 
 TFDS_CLI = 'tensorflow_datasets.scripts.cli.build'
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_TERMINATED = 128 + signal.SIGTERM
-
-
-class _Terminated(SystemExit):
-  """SIGTERM arrived; unwinds as Ctrl-C does."""
 
 
 def exit_code(work: Callable[[], int], unusable: int = 1) -> int:
   """Runs a command; prints what the user can fix in a line, not a traceback.
 
-  Args:
-    work: Does all of it and returns the exit code.
-    unusable: What is returned if the input cannot be used or the system says
-      no.
-
-  Returns:
-    What `work` returns; or `unusable`; or 130 after SIGINT (Ctrl-C), 143 after
-    SIGTERM.
+  Returns what `work` returns; or `unusable` if the input cannot be used or the
+  system says no; or 130 after SIGINT (Ctrl-C). SIGTERM exits with 143.
   """
   for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):  # Any path can be printed.
@@ -48,8 +37,6 @@ def exit_code(work: Callable[[], int], unusable: int = 1) -> int:
       return work()
     except KeyboardInterrupt:
       return 128 + signal.SIGINT
-    except _Terminated:
-      return _TERMINATED
     except Exception as e:
       if not (words := in_words(e)):
         raise
@@ -66,12 +53,8 @@ def tell_briefly() -> None:
   if TFDS_CLI not in sys.modules or sys.excepthook is not sys.__excepthook__:
     return
 
-  def hook(
-    kind: type[BaseException],
-    error: BaseException,
-    traceback: TracebackType | None,
-  ) -> None:
-    if issubclass(kind, KeyboardInterrupt):
+  def hook(kind: Any, error: BaseException, traceback: Any) -> None:
+    if isinstance(error, KeyboardInterrupt):
       print('interrupted', file=sys.stderr)
     elif words := in_words(error) or _of_config(error):
       _tell(f'error: {words}')
@@ -92,12 +75,10 @@ def must_not_exist() -> bool:
   )
 
 
-@contextlib.contextmanager
-def sigterm_unwinds_tfds_build() -> Iterator[None]:
+def sigterm_unwinds_tfds_build() -> contextlib.AbstractContextManager[None]:
   """Lets `tfds build` clean up after SIGTERM."""
-  of_tfds = TFDS_CLI in sys.modules
-  with _sigterm_unwinds() if of_tfds else contextlib.nullcontext():
-    yield
+  in_tfds = TFDS_CLI in sys.modules
+  return _sigterm_unwinds() if in_tfds else contextlib.nullcontext()
 
 
 def _tell(message: str) -> None:
@@ -119,17 +100,15 @@ def in_words(error: BaseException) -> str:
 
 def _of_config(error: BaseException) -> str:
   """Says what is wrong with `--config`; '' if it is nothing of that kind."""
-  expected = (
-    f'expected the name of a config, or JSON in quotes: {errors.CONFIG}'
-  )
   if isinstance(error, json.JSONDecodeError):
-    return (
-      f'--config is {errors.quoted(error.doc)}, no JSON ({error}); {expected}'
-    )
-  if isinstance(error, TypeError) and 'Config.__init__()' in str(error):
+    what = f'is {errors.quoted(error.doc)}, no JSON ({error})'
+  elif isinstance(error, TypeError) and 'Config.__init__()' in str(error):
     what = str(error).partition('__init__() ')[2]
-    return f'--config {what.replace("keyword argument", "option")}; {expected}'
-  return ''
+    what = what.replace('keyword argument', 'option')
+  else:
+    return ''
+  expected = 'expected the name of a config, or JSON in quotes'
+  return f'--config {what}; {expected}: {errors.CONFIG}'
 
 
 @contextlib.contextmanager
@@ -172,8 +151,8 @@ def _sigterm_unwinds() -> Iterator[None]:
     yield
     return
 
-  def unwind(number: int, frame: FrameType | None) -> None:
-    raise _Terminated(_TERMINATED)
+  def unwind(number: int, frame: Any) -> None:
+    raise SystemExit(128 + number)
 
   before = signal.signal(signal.SIGTERM, unwind)
   try:

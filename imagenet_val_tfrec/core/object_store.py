@@ -30,29 +30,20 @@ _AHEAD, _NEAR = 4 << 20, 1 << 20
 
 
 class Status(NamedTuple):
-  """What a store says of an object.
+  """What a store says of an object."""
 
-  Attributes:
-    path: Of the object, below the folder that was walked.
-    size: In bytes.
-    mtime_ns: When it was written; in whole seconds, as some stores tell
-      fractions of them at one time and none at another.
-  """
-
-  path: str
-  size: int
-  mtime_ns: int
+  path: str  # Below the folder that was walked.
+  size: int  # In bytes.
+  mtime_ns: int  # In whole seconds: stores tell fractions only now and then.
 
 
 @contextlib.contextmanager
 def store(path: str) -> Iterator[Any]:
   """Gives the file system of a path, for one call.
 
-  It is the one that `epath` has, so that TFDS sees what is done here.
-
-  Raises:
-    errors.InputError: if there is no such kind of store, or it needs an extra.
-    OSError: for all that its client raises; it names the path.
+  It is the one that `epath` has, so that TFDS sees what is done here. All that
+  its client raises becomes an OSError that names the path. InputError says that
+  there is no such kind of store, or that it needs an extra.
   """
   scheme = path.partition('://')[0]
   if scheme not in _EXTRAS:
@@ -80,40 +71,26 @@ def store(path: str) -> Iterator[Any]:
 
 
 def check_for_tfds(path: str) -> None:
-  """Checks that a store can be reached, and that TFDS does so by fsspec.
-
-  Raises:
-    errors.InputError: if it uses TensorFlow, which has no `s3://`; or as
-      `store`.
-    OSError: as `store`.
-  """
+  """Checks that a store can be reached; and not by TensorFlow: it has no S3."""
   if os.environ.get(_BY_TENSORFLOW, '').lower() != 'false':
     raise errors.InputError(
       f'{path}: TFDS would reach it by TensorFlow. Set {_BY_TENSORFLOW}=false '
       'in the environment, before Python starts'
     )
-  with contextlib.suppress(FileNotFoundError):
-    info(path)
+  kind(path)
 
 
-def info(path: str) -> dict[str, Any]:
-  """Returns what the store says of an object, or of a folder.
-
-  Raises:
-    FileNotFoundError: if there is neither.
-  """
-  with store(path) as system:
-    found: dict[str, Any] = system.info(path)
-  return found
+def kind(path: str) -> str:
+  """Returns 'file' or 'directory'; '' if there is neither."""
+  with contextlib.suppress(FileNotFoundError), store(path) as system:
+    return str(system.info(path)['type'])
+  return ''
 
 
 def status(path: str) -> Status:
-  """Returns what the store says of an object.
-
-  Raises:
-    OSError: if there is none.
-  """
-  found = info(path)
+  """Returns what the store says of an object; OSError if there is none."""
+  with store(path) as system:
+    found = system.info(path)
   if found['type'] != 'file':
     raise IsADirectoryError(errno.EISDIR, 'a folder, expected a file', path)
   return _status('', found)
@@ -121,12 +98,10 @@ def status(path: str) -> Status:
 
 def names_in(folder: str) -> list[str]:
   """Returns the names in a folder; none if it is not there."""
-  try:
-    with store(folder) as system:
-      paths = system.ls(folder, detail=False)
-  except FileNotFoundError:
-    return []
-  return [path.rpartition('/')[2] for path in paths if path[-1] != '/']
+  with contextlib.suppress(FileNotFoundError), store(folder) as system:
+    paths = system.ls(folder, detail=False)
+    return [path.rpartition('/')[2] for path in paths if path[-1] != '/']
+  return []
 
 
 def walk(root: str) -> Iterator[Status]:

@@ -24,6 +24,13 @@ from imagenet_val_tfrec.core import errors, object_store
 # For scratch data: 1 leaves all syncing to the system.
 NO_SYNC = 'IMAGENET_VAL_TFREC_NO_SYNC'
 
+_KINDS = {
+  stat.S_IFDIR: 'a folder',
+  stat.S_IFIFO: 'a FIFO',
+  stat.S_IFSOCK: 'a socket',
+  stat.S_IFREG: 'a file',
+}
+
 
 def is_remote(path: str) -> bool:
   """Whether the path is not one of this machine's."""
@@ -31,12 +38,7 @@ def is_remote(path: str) -> bool:
 
 
 def check_for_tfds(path: str) -> None:
-  """Checks that TFDS, too, can reach a path, if it is remote.
-
-  Raises:
-    errors.InputError: if it cannot; says what to do.
-    OSError: if the store does not answer.
-  """
+  """Raises InputError if the path is remote and TFDS cannot reach it."""
   if is_remote(path):
     object_store.check_for_tfds(path)
 
@@ -89,35 +91,20 @@ class _LocalReader:
 
 
 def _check_regular(status: os.stat_result, path: str) -> None:
-  if not stat.S_ISREG(status.st_mode):
-    kind = kind_of(status.st_mode)
+  if (kind := kind_of(status.st_mode)) != 'a file':
     raise OSError(f'{errors.quoted(path)}: {kind}, expected a file')
 
 
 @contextlib.contextmanager
 def open_random(path: str) -> Iterator[RandomReader]:
-  """Opens a file to read anywhere in it.
-
-  Args:
-    path: Of a regular file, here or remote.
-
-  Raises:
-    OSError: if there is none, or it is not a regular file.
-  """
-  reader: RandomReader
-  reader = object_store.Reader(path) if is_remote(path) else _LocalReader(path)
-  try:
+  """Opens a regular file to read anywhere in it; OSError if it is none."""
+  opened = object_store.Reader if is_remote(path) else _LocalReader
+  with contextlib.closing(opened(path)) as reader:
     yield reader
-  finally:
-    reader.close()
 
 
 def open_file(path: str) -> IO[bytes]:
-  """Opens a regular file, to be read from its start.
-
-  Raises:
-    OSError: if there is none, or it is not a regular file.
-  """
+  """Opens a regular file, to be read from its start; OSError if it is none."""
   if is_remote(path):
     return io.BufferedReader(object_store.Stream(path))
   with open_random(path):  # Refuses what is not a file before it is read.
@@ -127,19 +114,16 @@ def open_file(path: str) -> IO[bytes]:
 
 def exists(path: str) -> bool:
   """Whether there is anything at that path."""
-  if not is_remote(path):
-    return os.path.lexists(path)
-  try:
-    return bool(object_store.info(path))
-  except FileNotFoundError:
-    return False
+  if is_remote(path):
+    return object_store.kind(path) != ''
+  return os.path.lexists(path)
 
 
 def is_folder(path: str) -> bool:
   """Whether the path is a folder."""
-  if not is_remote(path):
-    return os.path.isdir(path)
-  return exists(path) and object_store.info(path)['type'] == 'directory'
+  if is_remote(path):
+    return object_store.kind(path) == 'directory'
+  return os.path.isdir(path)
 
 
 def names_in(folder: str) -> list[str]:
@@ -212,7 +196,7 @@ def make_folder(path: str) -> None:
 def filled_here(folder: str) -> Iterator[str]:
   """Gives a new folder of this machine to fill; what is in it goes to `folder`.
 
-  There, folders are renamed and filled by others than this package.
+  TFDS fills it, and renames in it, which no store can.
   """
   if not is_remote(folder):
     yield folder
@@ -232,8 +216,7 @@ def replace(path: str, target: str) -> None:
 def link(path: str, target: str) -> None:
   """Gives a file a second name; where links are impossible, renames it.
 
-  Raises:
-    FileExistsError: if there is a file of that name.
+  Raises FileExistsError if there is a file of that name.
   """
   try:
     if is_remote(path):
@@ -269,10 +252,7 @@ def exchange(path: str, other: str) -> bool:
 
 
 def free_bytes(folder: str) -> int | None:
-  """Returns the free space on the disk of `folder`, which need not exist yet.
-
-  None for remote paths, where it is unknown.
-  """
+  """Returns the free space where `folder` will be; None if it is remote."""
   if is_remote(folder):
     return None
   folder = os.path.abspath(folder)
@@ -288,12 +268,4 @@ def mtime_ns(status: os.stat_result) -> int:
 
 def kind_of(mode: int) -> str:
   """Says in words what a file of that `st_mode` is."""
-  for is_it, kind in (
-    (stat.S_ISDIR, 'a folder'),
-    (stat.S_ISFIFO, 'a FIFO'),
-    (stat.S_ISSOCK, 'a socket'),
-    (stat.S_ISREG, 'a file'),
-  ):
-    if is_it(mode):
-      return kind
-  return 'a device'
+  return _KINDS.get(stat.S_IFMT(mode), 'a device')

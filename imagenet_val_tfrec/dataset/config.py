@@ -25,16 +25,14 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   """What to build from.
 
   Attributes:
-    image_dir: A folder of images, or a `.tar`. If None, they are looked for in
+    image_dir: A folder of images, or a `.tar`; if None, looked for in
       `manual_dir`.
-    label_file: One `NAME LABEL` a line. If None, it is looked for in
-      `manual_dir`; official images need none.
+    label_file: One `NAME LABEL` a line; if None, looked for in `manual_dir`.
+      Official images need none.
     num_images: Only the first that many lines of the label file (0: all).
-    num_classes: Number of classes. If neither this nor `class_names` is given,
-      the largest label plus one.
+    num_classes: By default as many as `class_names`; or the largest label + 1.
     class_names: Names of the classes, in order.
-    check_labels: Whether the labels of official images are compared with the
-      true ones.
+    check_labels: Whether official images must have the true labels.
     max_pixels: Most pixels that an image header may promise.
     decode_check: Whether every image is decoded while building, so that what
       is damaged inside is refused too; takes ten times as long.
@@ -94,14 +92,9 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   ) -> join.Examples:
     """Finds images and labels and puts them together.
 
-    Args:
-      manual_dir: Where to look for what the config does not name.
-      limit: Only the first that many examples (0: all).
-      num_classes: Labels must be below; None if that is not known.
-
-    Raises:
-      errors.InputError: if anything does not fit.
-      FileNotFoundError: if there is nothing.
+    What the config does not name is looked for in `manual_dir`. Only the first
+    `limit` examples are taken (0: all). Raises InputError if anything does not
+    fit, FileNotFoundError if there is nothing.
     """
     source, label_file = self._find(manual_dir)
     if label_file:
@@ -115,12 +108,8 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     if num_classes is not None:
       labels.check_range(num_classes)
     limits = [n for n in (self.num_images, limit) if n]
-    return join.locate(
-      labels,
-      source,
-      limit=min(limits, default=0),
-      max_pixels=self.max_pixels,
-    )
+    limit = min(limits, default=0)
+    return join.locate(labels, source, limit=limit, max_pixels=self.max_pixels)
 
   def state_of(self, examples: join.Examples, limit: int) -> str:
     """Returns `find_state` as it was when these examples were found."""
@@ -128,11 +117,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     return self._state(limit, examples.source.kind, *states)
 
   def find_state(self, manual_dir: str, limit: int) -> str:
-    """Returns what changes whenever the input may have, as hex digits.
-
-    Made of sizes and times of change: quicker than reading labels and tars.
-    Raises as `examples`.
-    """
+    """Returns what changes whenever sizes or times of the input do; quick."""
     source, label_file = self._find(manual_dir)
     of_labels = storage.state_of(label_file) if label_file else None
     return self._state(limit, source.kind, source.state(), of_labels)

@@ -20,17 +20,10 @@ def plan_shards(
 ) -> plan_lib.Plan:
   """Plans the shards of a split as TFDS would lay them out.
 
-  Args:
-    examples: What goes in them, in order.
-    template: TFDS's `ShardedFileTemplate` of the split.
-    file_format: TFDS's `FileFormat`.
-    shard_config: TFDS's `ShardConfig`. It decides on the number of shards, but
-      not by its `max_shard_size` (docs/faults.py max_shard_size): we do.
-    checks: What is refused in an image.
-
-  Raises:
-    errors.InputError: if the format is one that loses or disorders examples.
-    ValueError: if the images cannot be laid out so.
+  Takes TFDS's `ShardedFileTemplate`, `FileFormat` and `ShardConfig`. The last
+  decides on the number of shards, but not by its `max_shard_size`
+  (docs/faults.py max_shard_size): we do. InputError says that the format loses
+  or disorders examples, ValueError that images cannot be laid out so.
   """
   if file_format.value not in outputs.FILE_FORMATS:
     raise errors.InputError(

@@ -32,11 +32,7 @@ def describe(
 ) -> dict[str, Any]:
   """Returns what `info.metadata` says of the input.
 
-  Args:
-    examples: What was built.
-    summary: Of the shards.
-    config: It was built by.
-    limit: Of a build in part, as `--max_examples_per_split`; else 0.
+  `limit` is that of a build in part, as `--max_examples_per_split`; else 0.
   """
   return {
     'max_examples_per_split': limit,
@@ -63,20 +59,11 @@ def check(
   limit: int,
   is_named: bool,
 ) -> None:
-  """Checks that the dataset that is there is the one that would be built.
+  """Raises InputError unless the dataset there is the one that would be built.
 
-  Args:
-    builder: Of the dataset.
-    find_state: Returns what changes when today's input may have; quick.
-    find: Finds today's input; where there is none, nothing is compared.
-    checks: What would be refused in images.
-    limit: As in `describe`.
-    is_named: Whether somebody said where the input is; then there is a warning
-      if it is not there.
-
-  Raises:
-    errors.InputError: if only a part of it is there, or it was made from other
-      input.
+  `find_state` returns what changes when today's input may have, and is quick;
+  `find` finds that input. Where there is none, nothing is compared; then there
+  is a warning if somebody said where it is (`is_named`).
   """
   _check_whole(builder)
   _check_same_classes(builder)
@@ -100,9 +87,7 @@ def check(
 def why_closed(folder: str, file_format: Any) -> str:
   """Says why TFDS could not open a dataset; '' if it can, or there is none.
 
-  Args:
-    folder: Of the dataset.
-    file_format: TFDS's `FileFormat` that is asked for, or its name, or None.
+  `file_format` is what is asked for: TFDS's `FileFormat`, its name, or None.
   """
   if not storage.exists(os.path.join(folder, metadata_lib.INFO)):
     return ''
@@ -113,47 +98,40 @@ def why_closed(folder: str, file_format: Any) -> str:
   asked = getattr(file_format, 'value', file_format) or on_disk
   if asked == on_disk:
     return ''
-  return (
-    f'{folder}: this dataset is of format {on_disk!r}, asked for is {asked!r}. '
-    f'{_ADVICE}'
-  )
+  what = f'this dataset is of format {on_disk!r}, asked for is {asked!r}'
+  return str(_refused(folder, what))
+
+
+def _refused(folder: str, what: str, more: str = '') -> errors.InputError:
+  return errors.InputError(f'{folder}: {what}. {_ADVICE}{more}')
+
+
+def _not_whole(folder: str, why: str) -> errors.InputError:
+  what = f'there is a folder, but no whole dataset in it ({why})'
+  return _refused(folder, what)
 
 
 def _read_metadata(folder: str) -> metadata_lib.Info:
-  """Reads the metadata of a dataset; returns what `dataset_info.json` says.
-
-  Raises:
-    errors.InputError: if a file is missing or damaged.
-  """
   try:
     return metadata_lib.check(folder)
   except errors.FileError as e:
-    raise errors.InputError(
-      f'{folder}: there is a folder, but no whole dataset in it '
-      f'({os.path.basename(e.path)}: {e.what}). {_ADVICE}'
-    ) from e
+    why = f'{os.path.basename(e.path)}: {e.what}'
+    raise _not_whole(folder, why) from e
 
 
 def _check_whole(builder: tfds.core.DatasetBuilder) -> None:
-  _read_metadata(builder.data_dir)
-  path = os.path.join(builder.data_dir, metadata_lib.METADATA)
-  missing = [] if storage.exists(path) else [metadata_lib.METADATA]
-  for split in builder.info.splits.values():
-    missing += [
-      path.name
-      for path in split.filepaths
-      if not storage.exists(os.fspath(path))
-    ]
-  if missing or not builder.info.splits:
-    raise errors.InputError(
-      f'{builder.data_dir}: there is a folder, but no whole dataset in it '
-      f'(missing: {errors.some(missing) or "a split"}). {_ADVICE}'
-    )
-  if builder.info.file_format.value != 'tfrecord':
-    return
-  for split in builder.info.splits.values():
-    paths = [os.fspath(path) for path in split.filepaths]
-    counting.check_dataset(paths, split.shard_lengths, split.num_bytes)
+  folder, splits = builder.data_dir, builder.info.splits.values()
+  _read_metadata(folder)
+  needed = [os.path.join(folder, metadata_lib.METADATA)]
+  for split in splits:
+    needed += map(os.fspath, split.filepaths)
+  missing = [os.path.basename(p) for p in needed if not storage.exists(p)]
+  if missing or not splits:
+    raise _not_whole(folder, f'missing: {errors.some(missing) or "a split"}')
+  if builder.info.file_format.value == 'tfrecord':
+    for split in splits:
+      paths = [os.fspath(path) for path in split.filepaths]
+      counting.check_dataset(paths, split.shard_lengths, split.num_bytes)
 
 
 def _check_same_part(info: tfds.core.DatasetInfo, limit: int) -> None:
@@ -161,10 +139,11 @@ def _check_same_part(info: tfds.core.DatasetInfo, limit: int) -> None:
   built = metadata.get('max_examples_per_split', 0)
   if built not in (0, limit):
     fingerprint = _short(metadata.get('fingerprint'))
-    raise errors.InputError(
-      f'{info.data_dir}: this dataset was made of the first {built:,} examples '
-      f'alone, fingerprint {fingerprint}; and there is nothing to compare it '
-      f"with. {_ADVICE}, or say that many as today's limit"
+    raise _refused(
+      info.data_dir,
+      f'this dataset was made of the first {built:,} examples alone, '
+      f'fingerprint {fingerprint}; and there is nothing to compare it with',
+      ", or say that many as today's limit",
     )
 
 
@@ -180,9 +159,10 @@ def _check_same_options(
   if checks.max_pixels < most:
     problems.append(f'of images of up to {most:,} pixels')
   if problems:
-    raise errors.InputError(
-      f'{info.data_dir}: this dataset was made {" and ".join(problems)}, which '
-      f"is not what today's options ask for. {_ADVICE}"
+    raise _refused(
+      info.data_dir,
+      f'this dataset was made {" and ".join(problems)}, which is not what '
+      "today's options ask for",
     )
 
 
@@ -191,22 +171,16 @@ def _check_same_classes(builder: tfds.core.DatasetBuilder) -> None:
   try:
     on_disk = tfds.features.FeaturesDict.from_config(builder.data_dir)['label']
   except (KeyError, TypeError, ValueError) as e:
-    raise errors.InputError(
-      f'{builder.data_dir}: TFDS cannot read {metadata_lib.FEATURES}: '
-      f'{errors.quoted(str(e))}. {_ADVICE}'
-    ) from e
+    what = f'TFDS cannot read {metadata_lib.FEATURES}: {errors.quoted(str(e))}'
+    raise _refused(builder.data_dir, what) from e
   today = builder.info.features['label']
   if today.num_classes and _names(on_disk) != _names(today):
-    raise errors.InputError(
-      f'{builder.data_dir}: this dataset has {on_disk.num_classes:,} classes, '
+    raise _refused(
+      builder.data_dir,
+      f'this dataset has {on_disk.num_classes:,} classes, '
       f"{errors.some(_names(on_disk))}; today's config has "
-      f'{today.num_classes:,}, {errors.some(_names(today))}. {_ADVICE}'
+      f'{today.num_classes:,}, {errors.some(_names(today))}',
     )
-
-
-def _short(fingerprint: Any) -> str:
-  """Returns as much of it as one compares by eye."""
-  return str(fingerprint)[:12]
 
 
 def _names(label: tfds.features.ClassLabel) -> list[str]:
@@ -215,6 +189,10 @@ def _names(label: tfds.features.ClassLabel) -> list[str]:
     return [f'0..{label.num_classes - 1}']
   names: list[str] = label.names
   return names
+
+
+def _short(fingerprint: Any) -> str:
+  return str(fingerprint)[:12]  # As much of it as one compares by eye.
 
 
 def _check_same_input(
@@ -228,17 +206,17 @@ def _check_same_input(
     size = sum(split.num_bytes for split in info.splits.values())
     if least < size <= least + number * record_lib.MAX_OVERHEAD:
       return
-    raise errors.InputError(
-      f'{info.data_dir}: this dataset was adopted from older files of '
-      f"{size:,} bytes; today's input has {least:,} bytes of images, which do "
-      f'not make such files. {_ADVICE}'
+    raise _refused(
+      info.data_dir,
+      f"this dataset was adopted from older files of {size:,} bytes; today's "
+      f'input has {least:,} bytes of images, which do not make such files',
     )
   made_from, today = metadata.get('fingerprint'), examples.fingerprint()
   if made_from != today:
-    raise errors.InputError(
-      f'{info.data_dir}: this dataset was made from other input: '
-      f'{number:,} images, fingerprint {_short(made_from)}; '
-      f"today's input is {len(examples):,} images, fingerprint "
-      f'{_short(today)}. '
-      f'{_ADVICE}; to load it as it is: tfds.load(…, download=False)'
+    raise _refused(
+      info.data_dir,
+      f'this dataset was made from other input: {number:,} images, fingerprint '
+      f"{_short(made_from)}; today's input is {len(examples):,} images, "
+      f'fingerprint {_short(today)}',
+      '; to load it as it is: tfds.load(…, download=False)',
     )

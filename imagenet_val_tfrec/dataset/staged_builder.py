@@ -16,12 +16,7 @@ from typing import Any, NamedTuple
 import tensorflow_datasets as tfds
 from absl import logging
 
-from imagenet_val_tfrec.core import (
-  command_line,
-  errors,
-  small_files,
-  storage,
-)
+from imagenet_val_tfrec.core import command_line, errors, small_files, storage
 from imagenet_val_tfrec.dataset import provenance
 from imagenet_val_tfrec.inputs import join
 from imagenet_val_tfrec.records import sums
@@ -99,8 +94,7 @@ class StagedBuilder(
   ) -> None:
     """Builds the dataset; see `tfds.core.DatasetBuilder`.
 
-    Until it is complete and checked, it is kept in a work directory beside its
-    place. Only then does it replace an old dataset.
+    It replaces an old dataset only when it is complete and checked.
 
     Raises:
       errors.InputError: if the input cannot be used, another process is
@@ -113,15 +107,14 @@ class StagedBuilder(
       known = sums.read(self.data_dir)
       super().download_and_prepare(download_config=config, **kwargs)
       if known is not None:
-        for name in _UPDATED:
-          known.pop(name, None)
-        staging.seal(self.data_dir, known)
+        kept = {n: d for n, d in known.items() if n not in _UPDATED}
+        staging.seal(self.data_dir, kept)
       return
     target = self.data_dir
     if command_line.must_not_exist():
       staging.check_absent(target, False, 'That fails, by --fail_if_exists')
-    download_dir = os.fspath(
-      download_dir or os.path.join(self._data_dir_root, 'downloads')
+    download_dir = download_dir or os.path.join(
+      self._data_dir_root, 'downloads'
     )
     manual_dir = os.fspath(
       config.manual_dir or os.path.join(download_dir, 'manual')
@@ -142,15 +135,14 @@ class StagedBuilder(
       raise errors.InputError(self._closed[1])
     limit = config.max_examples_per_split or 0
     options = self.builder_config
+    named = config.manual_dir or options.image_dir or options.label_file
     provenance.check(
       self,
       lambda: self._input_state(manual_dir, limit),
       lambda: self._examples(manual_dir, limit),
       checks=options.checks(),
       limit=limit,
-      is_named=bool(
-        config.manual_dir or options.image_dir or options.label_file
-      ),
+      is_named=bool(named),
     )
 
   def _build(
@@ -166,9 +158,8 @@ class StagedBuilder(
       command_line.sigterm_unwinds_tfds_build(),
       staging.open_work_dir(staging.beside(target), target) as work_dir,
     ):
-      staging.check_absent(
-        target, config.download_mode.overwrite_dataset, _JUST_BUILT
-      )
+      overwrite = config.download_mode.overwrite_dataset
+      staging.check_absent(target, overwrite, _JUST_BUILT)
       building = _Building(work_dir, manual_dir)
       # TFDS names the default config two folders above, and does not sync it.
       built = os.path.join(work_dir.path, 'dataset', 'config', 'version')
@@ -185,9 +176,8 @@ class StagedBuilder(
           **kwargs,
         )
       for name in sums.read(built) or ():
-        storage.link(
-          os.path.join(work_dir.shards, name), os.path.join(built, name)
-        )
+        finished = os.path.join(work_dir.shards, name)
+        storage.link(finished, os.path.join(built, name))
       name_default_config(self, target)
       work_dir.publish(built)
     self._closed = None
@@ -197,10 +187,10 @@ class StagedBuilder(
   def is_prepared(self) -> bool:
     """Whether the dataset is there, and this builder has built or checked it.
 
-    TFDS asks a new builder, to spare itself the call of `download_and_prepare`,
-    or to delete the dataset before it calls it (`tfds build --overwrite`). "No"
-    is the safe answer to both: `download_and_prepare` checks a dataset that is
-    there, and replaces it only once the new one is whole.
+    TFDS asks a new builder, to skip `download_and_prepare`, or to delete the
+    dataset before it (`tfds build --overwrite`). "No" is safe for both:
+    `download_and_prepare` checks what is there, or replaces it once the new one
+    is whole.
     """
     return self._is_checked and bool(super().is_prepared())
 
@@ -228,16 +218,10 @@ class StagedBuilder(
 
 
 def name_default_config(builder: tfds.core.DatasetBuilder, target: str) -> None:
-  """Writes down, as TFDS does, which config is the default.
-
-  Args:
-    builder: Knows it.
-    target: The version folder of a dataset.
-  """
+  """Writes down, as TFDS does, which config is the default."""
   folder = os.path.join(os.path.dirname(os.path.dirname(target)), '.config')
   storage.make_folder(folder)
   default = {'default_config_name': builder.default_builder_config.name}
-  small_files.write_text(
-    os.path.join(folder, 'metadata.json'), json.dumps(default)
-  )
+  path = os.path.join(folder, 'metadata.json')
+  small_files.write_text(path, json.dumps(default))
   storage.sync(folder)

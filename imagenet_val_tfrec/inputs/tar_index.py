@@ -47,19 +47,9 @@ def read_index(
 ) -> Generator[entries.Entry, None, int]:
   """Yields the members in the order in which they stand.
 
-  The tar ends where the file does, or zeros begin: that `END` bytes of them are
-  there, and nothing behind them, is for the caller to see.
-
-  Args:
-    reader: The open tar.
-    path: Of the tar, for messages.
-
-  Returns:
-    Where it ends.
-
-  Raises:
-    TarError: if it is no tar, or compressed; if it is cut in a member; or if a
-      header does not match its checksum.
+  Returns where the tar ends: where the file does, or zeros begin. That `END`
+  bytes of them are there, and nothing behind them, is for the caller to see.
+  Raises TarError if it is no tar, compressed, cut or damaged.
   """
   _refuse_others(reader, path)
   position = 0
@@ -97,13 +87,8 @@ def read_index(
     else:
       known = pax_global | pax if pax_global else pax
       name = known.get('sparse') or known.get('path') or _name(block)
-      yield entries.Entry(
-        entries.normalise(name),
-        data,
-        size,
-        reader.mtime_ns,
-        _problem(kind, name, known),
-      )
+      problem, name = _problem(kind, name, known), entries.normalise(name)
+      yield entries.Entry(name, data, size, reader.mtime_ns, problem)
       pax = {}
     position = data + -(-size // BLOCK) * BLOCK
 
@@ -116,27 +101,21 @@ def _refuse_others(reader: storage.RandomReader, path: str) -> None:
     return
   if kind := magic.kind_of(start):
     advice = kind.advice.format(shlex.quote(path))
-    raise TarError(
-      f'{path}: {kind.words}, expected a tar; {advice}'.rstrip('; ')
-    )
+    what = f'{kind.words}, expected a tar; {advice}'.rstrip('; ')
+    raise TarError(f'{path}: {what}')
   if len(start) == BLOCK:
-    raise TarError(
-      f'{path}: not a tar: its first header does not match its checksum'
-    )
+    what = 'not a tar: its first header does not match its checksum'
+    raise TarError(f'{path}: {what}')
 
 
 def _cut(path: str, position: int, how: str) -> TarError:
-  return TarError(
-    f'{path}: the tar is cut: {how} (header at byte {position:,}). Copy or '
-    'download it again'
-  )
+  what = f'the tar is cut: {how} (header at byte {position:,})'
+  return TarError(f'{path}: {what}. Copy or download it again')
 
 
 def _damaged(path: str, position: int, how: str) -> TarError:
-  return TarError(
-    f'{path}: the tar is damaged: the header at byte {position:,} {how}. Copy '
-    'or download it again'
-  )
+  what = f'the tar is damaged: the header at byte {position:,} {how}'
+  return TarError(f'{path}: {what}. Copy or download it again')
 
 
 def _sums_up(block: bytes) -> bool:
@@ -162,7 +141,6 @@ def _octal(field: bytes) -> int | None:
 
 
 def _size(block: bytes, pax: dict[str, str], path: str, position: int) -> int:
-  """Returns how many bytes of data follow a header."""
   if 'size' in pax:
     return int(pax['size'])
   if block[124] & 0x80:  # GNU: a binary number.

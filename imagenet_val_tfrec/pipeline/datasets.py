@@ -1,18 +1,15 @@
 """Input pipelines for evaluation and training, at the speed of the decoder.
 
-Records go through a single parallel map, which does all that is done to one
-example (`preprocessing`), and then into batches. For training, one map serves
-all epochs: with one for each, processors would be idle at the end of an epoch.
-
-How many examples are worked on at once is fixed, from the number of
-processors, and autotuning is off: decoding keeps all of them busy anyway, and
-with autotuning on, iterators may take seconds to end (docs/faults.py autotune).
+A single parallel map does all that is done to one example (`preprocessing`).
+For training, it serves all epochs: with one for each, processors would be idle
+at the end of an epoch. Autotuning is off, as decoding keeps all processors busy
+anyway, and iterators may take seconds to end (docs/faults.py autotune).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import tensorflow as tf
 
@@ -47,24 +44,22 @@ def evaluation_dataset(
     source: A prepared builder; its `data_dir`, or the version folder in it; or
       a folder of older raw files, `NAME_0.tfrecord` and so on.
     batch_size: Examples in a batch.
-    split: A split of TFDS, such as `validation[:10%]`. Raw files have no other
-      than `validation`.
+    split: A split of TFDS, such as `validation[:10%]`; of raw files, only
+      `validation`.
     image_size: See `preprocess`, like the next three.
     resize_size: See `preprocess`.
     antialias: See `preprocess`.
     mode: See `preprocess`; 'exact' or 'fast'.
     last_batch: If the last one is not full: 'keep' it so, 'drop' it, or 'pad'
       it. With 'pad' all batches have the same shape and a third part, weights,
-      float32 [batch], 1 for an example and 0 for padding. `model.evaluate` then
-      is right in what was compiled as `weighted_metrics`; in the loss it is
-      not, as Keras divides that by the size of the batch.
+      float32 [batch], 1 for an example and 0 for padding. `model.evaluate` is
+      then right in its `weighted_metrics`, but not in the loss, which Keras
+      divides by the size of the batch.
     label_offset: Added to the labels: 1 for models with a class 0 of their own.
-    transform: What is done to each batch of images, e.g. a `preprocess_input`
-      of Keras.
+    transform: Applied to each batch of images, e.g. Keras's `preprocess_input`.
     num_parallel_calls: How many examples are worked on at once, or
       `tf.data.AUTOTUNE`; by default two for each processor.
-    autotune: Whether tf.data may tune itself; then, by default, also the
-      number of parallel calls.
+    autotune: Whether tf.data may tune itself, by default those calls, too.
 
   Returns:
     A dataset of images, float32 [batch, height, width, 3], 0..255 (or what
@@ -72,8 +67,8 @@ def evaluation_dataset(
 
   Raises:
     ValueError: if options are out of range or exclude each other, the source
-      is not prepared, or of other features, or a file of it was cut; or if
-      nothing is left, as the only batch is not full and would be dropped.
+      is not prepared, has other features or a cut file, or nothing is left, as
+      the only batch would be dropped.
     FileNotFoundError: if there is nothing at that path.
 
   Example:
@@ -90,12 +85,7 @@ def evaluation_dataset(
       f"mode is {mode!r}, expected 'exact' or 'fast'; for random crops there "
       'is training_dataset'
     )
-  if last_batch not in get_args(LastBatch):
-    raise ValueError(
-      f'last_batch is {last_batch!r}, expected one of '
-      f'{", ".join(map(repr, get_args(LastBatch)))}'
-    )
-
+  preprocessing.check_choice('last_batch', last_batch, LastBatch)
   parallel = _parallel(num_parallel_calls, autotune)
   files = read.find_files(source, split)
   if last_batch == 'drop':
@@ -115,9 +105,8 @@ def evaluation_dataset(
 
   dataset = read.read_in_order(files).map(example, **parallel)
   if last_batch == 'pad':
-    padding = tf.data.Dataset.from_tensors(
-      (tf.zeros([*size, 3]), label_offset, 0.0)
-    )
+    nothing = tf.zeros([*size, 3]), label_offset, 0.0
+    padding = tf.data.Dataset.from_tensors(nothing)
     # One less than a batch fills any last batch, and never makes one more.
     dataset = dataset.concatenate(padding.repeat(batch_size - 1))
   dataset = dataset.batch(batch_size, drop_remainder=last_batch != 'keep')
@@ -145,10 +134,9 @@ def training_dataset(
   """Yields shuffled examples, randomly cropped and flipped, for training.
 
   What an epoch yields follows from the seed and its number alone, not from the
-  machine. So a run that has finished 7 epochs goes on with `first_epoch=7`.
-  (Those of `model.fit` are the same if `steps_per_epoch` is the number of
-  examples // `batch_size`.) The last examples of an epoch, fewer than a batch,
-  are left out; which ones, differs every time.
+  machine. So a run that has finished 7 epochs goes on with `first_epoch=7`
+  (in `model.fit`, with examples // `batch_size` as `steps_per_epoch`). The last
+  examples of an epoch, fewer than a batch, are left out: others every time.
 
   Args:
     source: As in `evaluation_dataset`.
@@ -156,12 +144,11 @@ def training_dataset(
     split: As in `evaluation_dataset`.
     image_size: Height and width of the images, or a pair of them.
     seed: Of the order, the crops and the flips; any int64.
-    epochs: How many to yield, one after the other; without end if None, for
-      `model.fit` with `steps_per_epoch`.
+    epochs: How many to yield; without end if None, for `model.fit` with
+      `steps_per_epoch`.
     first_epoch: Number of the first one.
-    shuffle_buffer: How many examples, still encoded, are shuffled at a time;
-      a quarter more are held behind it. Beyond, shards are shuffled, and read
-      in turns.
+    shuffle_buffer: How many examples, still encoded, are shuffled at a time (a
+      quarter more wait behind them); shards are shuffled, and read in turns.
     area: Smallest and largest part of an image's area that a crop takes.
     aspect_ratio: Smallest and largest width / height of a crop.
     antialias: See `preprocess`.
@@ -228,19 +215,12 @@ def training_dataset(
   dataset = numbers.flat_map(epoch).prefetch(shuffle_buffer // 4 + 1)
   dataset = dataset.map(example, **parallel)
   dataset = dataset.batch(batch_size, drop_remainder=True)
-  steps = _count_steps(files.total, batch_size, epochs)
-  if steps is not None:
+  steps = tf.data.INFINITE_CARDINALITY
+  if epochs is not None and files.total is not None:
+    steps = epochs * (files.total // batch_size)
+  if epochs is None or files.total is not None:
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
   return _finish(dataset, transform, autotune)
-
-
-def _count_steps(
-  total: int | None, batch_size: int, epochs: int | None
-) -> int | None:
-  """Returns how many batches all epochs have, where that is known."""
-  if epochs is None:
-    return int(tf.data.INFINITE_CARDINALITY)
-  return None if total is None else epochs * (total // batch_size)
 
 
 def _parallel(num_parallel_calls: int | None, autotune: bool) -> dict[str, Any]:

@@ -20,42 +20,31 @@ _FIELDS = {
   'label': tf.io.FixedLenFeature([], tf.int64),
   'height': tf.io.FixedLenFeature([], tf.int64),
   'width': tf.io.FixedLenFeature([], tf.int64),
-  'image': tf.io.FixedLenFeature([], tf.string),
+  'image': tf.io.FixedLenFeature([], tf.string),  # Encoded.
 }
 
 
 def parse_record(record: tf.Tensor) -> Fields:
-  """Reads a serialised example, string []; further fields are passed over.
-
-  Returns `label`, `height` and `width`, int64 [], and `image`, string [], which
-  is encoded.
-  """
+  """Reads a serialised example, string []; further fields are passed over."""
   fields: Fields = tf.io.parse_single_example(record, _FIELDS)
   return fields
 
 
 def label_of(fields: Fields, num_classes: int | None = None) -> tf.Tensor:
   """Returns the label, int32 []; it must be below `num_classes`, if given."""
-  label = fields['label']
+  label, wrong = fields['label'], 'the label is out of range'
   most = tf.int32.max if num_classes is None else num_classes - 1
   checks = [
-    tf.debugging.assert_non_negative(label, 'the label is out of range'),
-    tf.debugging.assert_less_equal(
-      label, tf.cast(most, label.dtype), 'the label is out of range'
-    ),
+    tf.debugging.assert_non_negative(label, wrong),
+    tf.debugging.assert_less_equal(label, tf.cast(most, label.dtype), wrong),
   ]
   with tf.control_dependencies(checks):
     return tf.cast(label, tf.int32)
 
 
 def decode(fields: Fields) -> tf.Tensor:
-  """Decodes the whole image: uint8 [height, width, 3], whatever its colours.
-
-  It must be as high and wide as the fields say.
-  """
-  image = tf.io.decode_image(
-    fields['image'], channels=3, expand_animations=False
-  )
+  """Decodes the whole image: uint8 [height, width, 3], whatever its colours."""
+  image = tf.io.decode_image(fields['image'], 3, expand_animations=False)
   with tf.control_dependencies([_check_shape(fields, tf.shape(image))]):
     return tf.identity(image)
 
@@ -83,29 +72,21 @@ def decode_window(
 ) -> tf.Tensor:
   """Decodes a part of a JPEG without the rest; uint8 [rows, columns, 3].
 
-  Args:
-    fields: As `parse_record` returns them.
-    begin: First row and column, float [2]; the nearest pixel is taken.
-    end: The same, behind the last ones.
-    enough: If half the window has still that many rows and columns, it is
-      decoded at half scale; and chroma is not interpolated. If None, pixels are
-      those of `decode`, but for the outermost columns.
-    check: Whether the stored height and width are compared with the header.
+  From the pixel next to `begin`, row and column, float [2], to before `end`. If
+  half the window still has `enough` rows and columns, it is decoded at half
+  scale; and chroma is not interpolated. Without `enough`, pixels are those of
+  `decode`, but for the outermost columns. `check` compares the stored height
+  and width with the header.
   """
   encoded = fields['image']
 
-  def window(scale: int) -> tuple[tf.Tensor, tf.Tensor]:
+  def jpeg_at_scale(scale: int) -> tf.Tensor:
     first = tf.cast(tf.round(begin / scale), tf.int32)
     last = tf.cast(tf.round(end / scale), tf.int32)
-    return first, tf.maximum(last - first, 1)
-
-  def jpeg_at_scale(scale: int) -> tf.Tensor:
+    window = tf.concat([first, tf.maximum(last - first, 1)], 0)
+    fancy = enough is None
     return tf.io.decode_and_crop_jpeg(
-      encoded,
-      tf.concat(window(scale), 0),
-      channels=3,
-      ratio=scale,
-      fancy_upscaling=enough is None,
+      encoded, window, channels=3, ratio=scale, fancy_upscaling=fancy
     )
 
   found = tf.io.extract_jpeg_shape(encoded) if check else shape_of(fields)
@@ -128,27 +109,16 @@ def resize(image: tf.Tensor, size: Size, antialias: bool) -> tf.Tensor:
 
 
 def scale_and_translate(
-  image: tf.Tensor,
-  size: Size,
-  scale: tf.Tensor,
-  translation: tf.Tensor,
+  image: tf.Tensor, size: Size, scale: tf.Tensor, translation: tf.Tensor
 ) -> tf.Tensor:
   """Resizes with antialiasing: output y is at (y + 0.5 - translation) / scale.
 
-  Gives what the op of that name gives with 'triangle', bit for bit, in less
-  than half of its time. The op adds up columns in steps of three numbers, the
-  channels. Here, for one axis and then the other, the image is seen as a single
-  row of very wide pixels, which leaves it long sums, and nothing to share out
-  among threads (whose waking costs more than it gains).
-
-  Args:
-    image: uint8 or float32 [h, w, 3].
-    size: Height and width of the result.
-    scale: Result in terms of the image, float32 [2].
-    translation: In pixels of the result, float32 [2].
-
-  Returns:
-    float32 [height, width, 3].
+  Takes uint8 or float32 [h, w, 3], and scale and translation, float32 [2], the
+  latter in pixels of the result, float32 [*size, 3]. Gives what the op of that
+  name gives with 'triangle', bit for bit, in less than half of its time. The op
+  adds up columns in steps of three numbers, the channels. Here, for one axis
+  and then the other, the image is a single row of very wide pixels: long sums,
+  and nothing to share among threads (whose waking costs more than it gains).
   """
 
   def along_first(image: tf.Tensor, axis: int) -> tf.Tensor:

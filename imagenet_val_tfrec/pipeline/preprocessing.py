@@ -53,9 +53,8 @@ def preprocess(
       'fast': the same crop in whole pixels of the source, decoded alone (at
         half scale where that still has as many pixels as are asked for) and
         then resized. Samples move by up to half a pixel of what is decoded
-        (at the edges of enlarged images: by up to one). On photographs that
-        is 2.5 grey levels on average, 99 % of values being within 24; to
-        antialias or not makes a difference of 2.2.
+        (at the edges of enlarged images: by up to one): on photographs 2.5 grey
+        levels on average, 99 % of values within 24; antialiasing makes 2.2.
       'random': a random part of the image, resized, and flipped or not, for
         training; decoded as in 'fast'.
     seed: Of 'random', and only for it: int32 or int64 [2].
@@ -82,9 +81,8 @@ def preprocess(
   """
   size = check_options(image_size, resize_size, mode)
   _check_random(mode, seed, area, aspect_ratio)
-  if isinstance(record, Mapping):
-    fields = record
-  else:
+  fields = record
+  if not isinstance(record, Mapping):
     fields = image_ops.parse_record(record)
   if fields['image'].dtype != tf.string:
     raise ValueError(
@@ -106,20 +104,12 @@ def preprocess(
 def check_options(
   image_size: int | image_ops.Size, resize_size: int, mode: Mode
 ) -> image_ops.Size:
-  """Returns `image_size` as height and width.
-
-  Raises:
-    ValueError: if the options are out of range or do not fit together.
-  """
+  """Returns `image_size` as height and width, if the options fit together."""
   sides = image_size if isinstance(image_size, Sequence) else [image_size] * 2
   if len(sides) != 2:
     raise ValueError(f'image_size is {image_size!r}, expected one or two sides')
   height, width = (check_integer('image_size', side, 1) for side in sides)
-  if mode not in get_args(Mode):
-    raise ValueError(
-      f'mode is {mode!r}, expected one of '
-      f'{", ".join(map(repr, get_args(Mode)))}'
-    )
+  check_choice('mode', mode, Mode)
   if mode != 'random' and resize_size < max(height, width):
     raise ValueError(
       f'image_size is {image_size!r} and resize_size {resize_size!r}; expected '
@@ -128,14 +118,17 @@ def check_options(
   return height, width
 
 
+def check_choice(name: str, value: Any, choices: Any) -> None:
+  """Raises ValueError if an option is none of a `Literal`."""
+  if value not in get_args(choices):
+    known = ', '.join(map(repr, get_args(choices)))
+    raise ValueError(f'{name} is {value!r}, expected one of {known}')
+
+
 def check_integer(
   name: str, value: Any, least: int, most: float = math.inf
 ) -> int:
-  """Returns an option, which may be one of NumPy's integers, as an int.
-
-  Raises:
-    ValueError: if it is no integer, or out of range.
-  """
+  """Returns an option, maybe one of NumPy's integers, as an int in range."""
   if isinstance(value, numbers.Integral) and least <= int(value) <= most:
     return int(value)
   span = f'from {least} to {most}' if most < math.inf else f'{least} or more'

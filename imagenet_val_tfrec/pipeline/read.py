@@ -21,21 +21,13 @@ _INTERLEAVED = 8  # Shards that are read in turns, if order does not matter.
 
 
 class RecordFiles(NamedTuple):
-  """Files with records, in order, and which of their records.
-
-  Attributes:
-    paths: Of TFRecord files.
-    skips: How many records are passed over at the start of each.
-    takes: How many are read then; -1 for all.
-    total: How many that are, where it is known.
-    num_classes: Labels are below, where it is known.
-  """
+  """Files with records, in order, and which of their records."""
 
   paths: list[str]
-  skips: list[int]
-  takes: list[int]
-  total: int | None
-  num_classes: int | None = None
+  skips: list[int]  # How many records are passed over at the start of each.
+  takes: list[int]  # How many are read then; -1 for all.
+  total: int | None  # How many that are, where it is known.
+  num_classes: int | None = None  # Where it is known.
 
 
 def find_files(source: Source, split: str) -> RecordFiles:
@@ -80,11 +72,12 @@ def find_older(folder: str | os.PathLike[str]) -> RecordFiles:
   """Finds the older raw files in a folder; raises what `input_fn` does."""
   _check_scheme(folder)
   paths = raw_files.legacy_shards(folder)
+  none = [0] * len(paths)
   if storage.is_remote(paths[0]):  # A round trip for each record.
-    return RecordFiles(paths, [0] * len(paths), [-1] * len(paths), None)
+    return RecordFiles(paths, none, [-1] * len(paths), None)
   lengths = [counting.count_records(path) for path in paths]
   counting.check_older(paths, lengths)
-  return RecordFiles(paths, [0] * len(paths), lengths, sum(lengths))
+  return RecordFiles(paths, none, lengths, sum(lengths))
 
 
 def _check_scheme(folder: str | os.PathLike[str]) -> None:
@@ -105,11 +98,8 @@ def _files_of(builder: tfds.core.DatasetBuilder, split: str) -> RecordFiles:
       f'{where} is not prepared; build it first, or name the version folder of '
       'one that is'
     )
-  if missing := [
-    name
-    for name in ('label', 'height', 'width', 'image')
-    if name not in info.features
-  ]:
+  needed = ('label', 'height', 'width', 'image')
+  if missing := [name for name in needed if name not in info.features]:
     raise ValueError(
       f'{where} lacks the features {", ".join(missing)}; expected a dataset '
       f'that {_DATASET} built'
@@ -169,22 +159,15 @@ def read_shuffled(
     tf.range(len(files.paths)), of_shards
   )
   if not tf.executing_eagerly():
-    # `shuffle` mixes its seed with the graph's, and the function that is traced
-    # here took that over from `tf.random.set_seed`; where it is 0, `shuffle`
-    # refuses a seed that is a tensor (docs/faults.py shuffle_seed). This sets
-    # the function's own alone.
+    # `shuffle` mixes its seed with that of the function traced here, which is
+    # the user's; where it is 0, `shuffle` refuses a seed that is a tensor
+    # (docs/faults.py shuffle_seed). This sets the function's own alone.
     tf.random.set_seed(1)
-  return (
-    tf.data.Dataset.from_tensor_slices(
-      tuple(tf.gather(column, order) for column in files[:3])
-    )
-    .interleave(_read, cycle_length=_INTERLEAVED, block_length=1)
-    .shuffle(
-      buffer_size,
-      tf.random.stateless_uniform([], of_records, None, None, tf.int64),
-      reshuffle_each_iteration=False,
-    )
-  )
+  shards = tuple(tf.gather(column, order) for column in files[:3])
+  dataset = tf.data.Dataset.from_tensor_slices(shards)
+  dataset = dataset.interleave(_read, _INTERLEAVED, block_length=1)
+  seed = tf.random.stateless_uniform([], of_records, None, None, tf.int64)
+  return dataset.shuffle(buffer_size, seed, reshuffle_each_iteration=False)
 
 
 def _read(path: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:

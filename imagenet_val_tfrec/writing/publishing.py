@@ -23,10 +23,8 @@ _NEW = 'publishing.json'
 def in_the_way(tfrec_dir: str, tfrec_base: str, overwrite: bool) -> list[str]:
   """Returns the files to replace, in numeric order, `SHA256SUMS` last.
 
-  Raises:
-    errors.InputError: if TFRecord files, of any name, are there, and none is to
-      be overwritten; or if one to replace is not a file, or is a `SHA256SUMS`
-      that cannot be read.
+  Raises InputError if TFRecord files, of any name, are there, and none is to be
+  overwritten; or if one to replace is a folder, or `SHA256SUMS` is damaged.
   """
   names = storage.names_in(tfrec_dir)
   found = [name for name in names if name.endswith(raw_files.SUFFIX)]
@@ -37,8 +35,8 @@ def in_the_way(tfrec_dir: str, tfrec_base: str, overwrite: bool) -> list[str]:
       f'{raw_files.shard_name(tfrec_base, 0)} and so on'
     )
   old = list(raw_files.by_base(found).get(tfrec_base, {}).values())
-  for path in [os.path.join(tfrec_dir, name) for name in old]:
-    if storage.is_folder(path):
+  for name in old:
+    if storage.is_folder(path := os.path.join(tfrec_dir, name)):
       raise errors.InputError(
         f'{path}: a folder, expected a file to replace. Move it elsewhere'
       )
@@ -55,8 +53,7 @@ def publish(
   its lines about other files in the folder are kept. When this returns, a loss
   of power does no harm any more; if it raises, all is as it was.
 
-  The files to take away are those of `in_the_way`. The SHA-256 of each file to
-  put there comes by its name, in numeric order.
+  `old` are those of `in_the_way`; `digests` names the new ones, in order.
   """
   target = work_dir.target
   others = {*storage.names_in(target)} - {*old}
@@ -75,9 +72,8 @@ def publish(
       _move(part, target, work_dir.old)
     for part in (new[1:], new[:1]):
       for name in reversed(part):
-        storage.link(
-          os.path.join(work_dir.shards, name), os.path.join(target, name)
-        )
+        finished = os.path.join(work_dir.shards, name)
+        storage.link(finished, os.path.join(target, name))
       storage.sync(target)
   except BaseException:
     put_back(work_dir)
@@ -135,11 +131,10 @@ def _is_published(work_dir: staging.WorkDir, name: str) -> bool:
 def removed_if_empty(folder: str) -> Iterator[None]:
   """Removes folders that were not there before if nothing is in them after."""
   new = []
-  if not storage.is_remote(folder):
-    folder = os.path.abspath(folder)
-  while not storage.is_remote(folder) and not storage.exists(folder):
-    new.append(folder)
-    folder = os.path.dirname(folder)
+  above = os.path.abspath(folder)
+  while not storage.is_remote(folder) and not os.path.lexists(above):
+    new.append(above)
+    above = os.path.dirname(above)
   try:
     yield
   finally:

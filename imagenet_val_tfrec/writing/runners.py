@@ -26,12 +26,11 @@ _LOST = (
   'Finished shards are kept; run this again'
 )
 
-# Told of images and bytes done.
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # Told of images and bytes done.
 # Whether a shard is written, no matter by whom.
 IsDone = Callable[[plan_lib.Shard], bool]
-# Writes a shard; picklable, so that any process can. It may be given
-# `progress`, which may raise; that ends the attempt.
+# Writes a shard; picklable. It may be given `progress`, which may raise; that
+# ends the attempt.
 WriteShard = Callable[..., None]
 # Calls the first argument, a `WriteShard`, with each of the second, shards.
 # Keywords: `is_done`, and `progress` or None.
@@ -50,20 +49,17 @@ def choose(beam_runner: Any = None, beam_options: Any = None) -> Runner:
 
 
 def from_flags(workers: int, beam_pipeline_options: str) -> Runner:
-  """Returns threads, or Apache Beam where there are options for it.
-
-  These are flags without their dashes, separated by commas.
-  """
+  """Returns threads; or Beam, if it has flags: no dashes, commas between."""
   if not beam_pipeline_options:
     return functools.partial(run_threads, workers=workers)
   from apache_beam.options import pipeline_options
 
   flags = [f'--{option}' for option in beam_pipeline_options.split(',')]
-  run = choose(beam_options=pipeline_options.PipelineOptions(flags))
+  options = pipeline_options.PipelineOptions(flags)
 
   def run_named(*args: Any, **kwargs: Any) -> None:
     try:
-      run(*args, **kwargs)
+      run_beam(*args, options=options, **kwargs)
     except errors.InputError:
       raise
     except ValueError as e:  # No runner of that name, say.
@@ -84,13 +80,11 @@ def run_threads(
 ) -> None:
   """Runs on threads of this process (workers 0: two for each processor).
 
-  Shards are taken as workers are free, so that few of them are in memory. After
-  an error the other workers stop at their next image, and no further shard is
-  begun. `progress` is called from any thread, one at a time.
+  After an error the other workers stop at their next image, and no further
+  shard is begun. `progress` is called from any thread, one at a time.
   """
   del is_done  # Each thread tells.
-  lock = threading.Lock()
-  stop = threading.Event()
+  lock, stop = threading.Lock(), threading.Event()
 
   def report(images: int, size: int) -> None:
     if stop.is_set():
@@ -119,10 +113,9 @@ def run_beam(
 ) -> None:
   """Runs on Apache Beam: on other processes, or other machines.
 
-  Only shards cross the engine, which are small, and nothing comes back: what
-  was done is seen where it was to be written. An attempt that is repeated, or
-  runs twice, does no harm: `write` allows for that. Runner and options are as
-  `beam.Pipeline` takes them; workers must be able to import this package.
+  Only shards go to workers, and nothing comes back: what was done is seen where
+  it was to be written. `write` may be tried again, or run twice. Runner and
+  options are as `beam.Pipeline` takes them; workers must have this package.
   """
   import apache_beam as beam
 
@@ -147,10 +140,7 @@ def run_beam(
 
 @functools.cache
 def _notice_dead_workers() -> None:
-  """Lets Beam's DirectRunner fail when one of its processes dies.
-
-  In `multi_processing` it would wait for the answer of a process that is gone.
-  """
+  """Lets Beam's DirectRunner fail when one of its processes dies, not wait."""
   from apache_beam.portability import python_urns
   from apache_beam.portability.api import beam_fn_api_pb2
   from apache_beam.runners.portability.fn_api_runner import worker_handlers
@@ -180,8 +170,7 @@ def _watch(
   shards: Sequence[plan_lib.Shard], is_done: IsDone, progress: Progress
 ) -> Iterator[None]:
   """Reports shards as they are seen to be done."""
-  left = list(shards)
-  over = threading.Event()
+  left, over = list(shards), threading.Event()
 
   def look() -> None:
     for shard in filter(is_done, list(left)):

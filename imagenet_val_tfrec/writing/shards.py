@@ -80,20 +80,19 @@ def write_plan(
     if name not in keep:
       storage.remove(os.path.join(folder, name))
   storage.sync(folder)  # Else a note may come to stand beside an old shard.
+  there = [shard.examples for shard in done.values()]
   if done:
     of = len(plan.lengths)
     logging.info('resuming: %d of %d shards were complete', len(done), of)
     if progress:  # No bytes: they would count for the speed.
-      progress(sum(len(s.examples) for s in done.values()), 0)
-  there = sum(s.examples.image_bytes() for s in done.values())
-  needed = plan.total_bytes() - there
+      progress(sum(map(len, there)), 0)
+  needed = plan.total_bytes() - sum(part.image_bytes() for part in there)
   free = storage.free_bytes(folder)
   if free is not None and free < needed:
-    raise OSError(
-      errno.ENOSPC,
-      f'{needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free',
-      folder,
+    what = (
+      f'{needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free'
     )
+    raise OSError(errno.ENOSPC, what, folder)
   run(
     functools.partial(write_shard, folder=folder),
     (shard for shard in plan.shards() if shard.filename not in done),
@@ -163,11 +162,9 @@ def is_written(shard: plan_lib.Shard, folder: str) -> bool:
 
 
 def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
-  """Reads the notes of all shards that were written in a folder.
+  """Reads the notes of all shards in a folder; OSError if one is not there.
 
-  Raises:
-    ImageError: if images could not be used; it counts all of them.
-    OSError: if a shard is not there.
+  ImageError counts the images that could not be used.
   """
   sizes, sums, problems = [], {}, []
   chans: collections.Counter[str] = collections.Counter()
@@ -228,7 +225,6 @@ def _write_part(
 def _image_error(
   source: sources.ImageSource, problems: Sequence[str]
 ) -> ImageError:
-  """Returns the error that counts `problems` and names the first ten."""
   what = f'images cannot be used in {source.path}'
   advice = 'Fix or remove them, and their lines in the label file.'
   return ImageError(errors.offenders(what, problems, advice))
@@ -240,8 +236,7 @@ def _read_checked(
 ) -> Generator[_Checked, None, None]:
   """Yields each image as a record, or what is wrong with it.
 
-  `large` is held while a large image is read, and until the next is asked for;
-  a lock lets no other thread have one at the same time.
+  `large` is held while a large image is read, and until the next is asked for.
   """
   with shard.examples.source.open() as reader:
     for i, label in enumerate(shard.examples.labels.labels):

@@ -92,10 +92,10 @@ def seal(folder: str, known: Mapping[str, str]) -> None:
 
 
 def beside(target: str) -> str:
-  """Returns where to work on a version folder: beside its config's folder.
+  """Returns where to work on a version folder: where TFDS sees no dataset.
 
-  TFDS lists the folders beside a version as versions, and beside a config as
-  configs if they hold a version; a work directory holds none.
+  It takes what is beside a version for versions, but what is beside a config
+  for a config only if it holds a version.
   """
   above, version = os.path.split(target)
   above, config = os.path.split(above)
@@ -120,10 +120,7 @@ def open_work_dir(
   When the process is interrupted it stays, and its finished shards with it, for
   the next one to take over. After any other error nothing stays. It must be on
   the target's disk; `put_back` undoes what a dead process began to publish.
-
-  Raises:
-    BusyError: if another process has it open; says which.
-    OSError: if the disk is full; says what to do.
+  Raises BusyError if another process has it open.
   """
   with _ownership(path):
     work_dir = WorkDir(path, target)
@@ -176,18 +173,19 @@ def _sweep(path: str) -> None:
 @contextlib.contextmanager
 def _ownership(path: str) -> Iterator[None]:
   owner = os.path.join(path, _OWNER)
-  storage.make_folder(os.path.join(path, _SHARDS))
+  since = time.strftime('%Y-%m-%d %H:%M:%S')
+  who = {'pid': os.getpid(), 'host': socket.gethostname(), 'since': since}
   if storage.is_remote(path):
     # There are no locks, so the owner's note must do.
     if storage.exists(owner) and not _is_own_and_dead(owner):
       raise _busy(path, owner)
-    small_files.write_text(owner, _this_process())
+    small_files.write_text(owner, json.dumps(who))
     yield
     return
   descriptor = _lock(path, owner)
   try:
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, _this_process().encode(), 0)
+    os.pwrite(descriptor, json.dumps(who).encode(), 0)
     yield
   finally:
     os.close(descriptor)
@@ -222,12 +220,6 @@ def _remove(path: str) -> None:
     gone = f'{path}.{uuid.uuid4().hex}{_GONE}'
     storage.replace(path, gone)
   storage.remove(gone)
-
-
-def _this_process() -> str:
-  since = time.strftime('%Y-%m-%d %H:%M:%S')
-  who = {'pid': os.getpid(), 'host': socket.gethostname(), 'since': since}
-  return json.dumps(who)
 
 
 def _busy(path: str, owner: str) -> BusyError:
