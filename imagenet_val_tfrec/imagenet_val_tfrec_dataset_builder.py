@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from imagenet_val_tfrec.core import progress
-from imagenet_val_tfrec.dataset import layout, provenance, staged_builder
+from imagenet_val_tfrec.core import errors, progress
+from imagenet_val_tfrec.dataset import provenance, staged_builder
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.inputs import discovery, imagenet, join
-from imagenet_val_tfrec.records import sums
+from imagenet_val_tfrec.records import outputs, sums
+from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
 from imagenet_val_tfrec.writing import runners, shards
 
@@ -112,19 +113,8 @@ class Builder(staged_builder.StagedBuilder):
       )
       return split_infos
     limit = download_config.max_examples_per_split or 0
-    try:
-      manual_dir = os.fspath(dl_manager.manual_dir)
-    except AssertionError:  # It is missing or empty: say so in other words.
-      manual_dir = self._building.manual_dir
-    examples = self._examples(manual_dir, limit)
-    template = self._get_filename_template(_SPLIT)
-    plan = layout.plan_shards(
-      examples,
-      template,
-      self.info.file_format,
-      download_config.get_shard_config(),
-      self.builder_config.checks(),
-    )
+    examples = self._examples(self._building.manual_dir, limit)
+    plan = self._plan(examples, download_config.get_shard_config())
     run = runners.choose(
       download_config.beam_runner, download_config.beam_options
     )
@@ -143,9 +133,38 @@ class Builder(staged_builder.StagedBuilder):
         name=_SPLIT,
         shard_lengths=list(plan.lengths),
         num_bytes=sum(summary.sizes),
-        filename_template=template,
+        filename_template=self._get_filename_template(_SPLIT),
       )
     ]
+
+  def _plan(self, examples: join.Examples, shard_config: Any) -> plan_lib.Plan:
+    """Plans the shards as TFDS would lay them out.
+
+    Its `ShardConfig` decides on their number, but not by its `max_shard_size`
+    (docs/faults.py max_shard_size): we do.
+    """
+    file_format = self.info.file_format.value
+    if file_format not in outputs.FILE_FORMATS:
+      raise errors.InputError(
+        f'file_format is {file_format!r}, expected one of '
+        f'{", ".join(map(repr, outputs.FILE_FORMATS))}: the others do not read '
+        'back every example in order'
+      )
+    total = examples.image_bytes() + len(examples) * record_lib.MAX_OVERHEAD
+    lengths = plan_lib.shard_lengths(
+      examples.sizes,
+      shard_config.get_number_shards(total, len(examples)),
+      max_bytes=0 if shard_config.num_shards else shard_config.max_shard_size,
+    )
+    template = self._get_filename_template(_SPLIT)
+    paths = template.sharded_filepaths(num_shards=len(lengths))
+    return plan_lib.Plan(
+      examples=examples,
+      lengths=lengths,
+      filenames=[path.name for path in paths],
+      file_format=file_format,
+      checks=self.builder_config.checks(),
+    )
 
   def _examples(self, manual_dir: str, limit: int = 0) -> join.Examples:
     # Direct writing does not encode labels, so TFDS does not check their range.

@@ -60,15 +60,12 @@ class _LocalReader:
   """A `RandomReader` by `pread`."""
 
   def __init__(self, path: str):
-    _check_regular(os.stat(path), path)  # To open a device may do harm.
+    kind = kind_of(os.stat(path).st_mode)
+    if kind != 'a file':  # To open a device may do harm.
+      raise OSError(f'{errors.quoted(path)}: {kind}, expected a file')
     # Non-blocking, as it may have become a FIFO meanwhile.
     self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-      status = os.fstat(self._fd)
-      _check_regular(status, path)
-    except BaseException:
-      os.close(self._fd)
-      raise
+    status = os.fstat(self._fd)
     self._path = path
     self.size = status.st_size
     self.mtime_ns = mtime_ns(status)
@@ -88,11 +85,6 @@ class _LocalReader:
 
   def close(self) -> None:
     os.close(self._fd)
-
-
-def _check_regular(status: os.stat_result, path: str) -> None:
-  if (kind := kind_of(status.st_mode)) != 'a file':
-    raise OSError(f'{errors.quoted(path)}: {kind}, expected a file')
 
 
 @contextlib.contextmanager

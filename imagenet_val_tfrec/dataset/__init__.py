@@ -1,1 +1,1 @@
-"""What makes the shards a TFDS dataset: config, layout, provenance."""
+"""What makes the shards a TFDS dataset: config, provenance, staging."""

@@ -113,12 +113,10 @@ class StagedBuilder(
     target = self.data_dir
     if command_line.must_not_exist():
       staging.check_absent(target, False, 'That fails, by --fail_if_exists')
-    download_dir = download_dir or os.path.join(
-      self._data_dir_root, 'downloads'
-    )
-    manual_dir = os.fspath(
-      config.manual_dir or os.path.join(download_dir, 'manual')
-    )
+    downloads = os.path.join(self._data_dir_root, 'downloads')
+    download_dir = download_dir or downloads
+    manual_dir = config.manual_dir or os.path.join(download_dir, 'manual')
+    manual_dir = os.path.expanduser(manual_dir)
     storage.check_for_tfds(manual_dir)
     if storage.exists(target) and not mode.overwrite_dataset:
       self._check(manual_dir, config)

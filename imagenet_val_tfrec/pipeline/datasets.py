@@ -17,8 +17,6 @@ from imagenet_val_tfrec.core import workers
 from imagenet_val_tfrec.pipeline import image_ops, preprocessing, read
 from imagenet_val_tfrec.pipeline.preprocessing import check_integer, preprocess
 
-__all__ = ['evaluation_dataset', 'preprocess', 'training_dataset']
-
 LastBatch = Literal['keep', 'drop', 'pad']
 Transform = Callable[[tf.Tensor], tf.Tensor]
 

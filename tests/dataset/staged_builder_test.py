@@ -1,6 +1,6 @@
 """What is there is checked before it is taken, by whatever way it is loaded.
 
-Also of `provenance`, `config` and `layout`.
+Also of `provenance` and `config`.
 """
 
 import json

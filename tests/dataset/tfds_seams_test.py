@@ -59,7 +59,7 @@ USED = [
   (
     'download.DownloadManager',
     '.manual_dir',
-    f'{_BUILDER}._generate_splits',
+    f'{_BUILDER}._split_generators',
   ),
   ('core.DatasetBuilder', '.builder_configs', f'{_STAGED}.__init__'),
   (
@@ -107,17 +107,17 @@ USED = [
   (
     'core.ShardedFileTemplate.sharded_filepaths',
     '(self, num_shards)',
-    'dataset.layout.plan_shards',
+    f'{_BUILDER}._plan',
   ),
   (
     'core.utils.shard_utils.ShardConfig.get_number_shards',
     '(self, total_size, num_examples, uses_precise_sharding=True)',
-    'dataset.layout.plan_shards',
+    f'{_BUILDER}._plan',
   ),
   (
     'core.utils.shard_utils.ShardConfig',
     '.num_shards .max_shard_size',
-    'dataset.layout.plan_shards',
+    f'{_BUILDER}._plan',
   ),
   (
     'download.DownloadConfig',

@@ -227,19 +227,6 @@ def test_a_device_is_not_opened(tmp_path, monkeypatch):
   assert opened == []
 
 
-def test_what_becomes_a_fifo_meanwhile_is_not_read(tmp_path, monkeypatch):
-  os.mkfifo(tmp_path / 'fifo')
-  (tmp_path / 'file').touch()
-  status = os.stat(tmp_path / 'file')
-  with monkeypatch.context() as patch:
-    patch.setattr(os, 'stat', lambda path: status)
-    with (
-      pytest.raises(OSError, match='a FIFO, expected a file'),
-      storage.open_random(str(tmp_path / 'fifo')),
-    ):
-      pass
-
-
 def test_names_in_errors_of_the_system_are_quoted(tmp_path):
   name = 'a\x1b[2J.jpg'
   making.write_folder(tmp_path, {name: b'abc'})
