@@ -171,7 +171,3 @@ class Builder(staged_builder.StagedBuilder):
     num_classes = self.info.features['label'].num_classes
     config: ImagenetValTfrecConfig = self.builder_config
     return config.examples(manual_dir, limit, num_classes)
-
-  def _input_state(self, manual_dir: str, limit: int) -> str:
-    config: ImagenetValTfrecConfig = self.builder_config
-    return config.find_state(manual_dir, limit)

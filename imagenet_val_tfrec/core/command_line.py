@@ -32,7 +32,8 @@ def exit_code(work: Callable[[], int], unusable: int = 1) -> int:
   for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):  # Any path can be printed.
       stream.reconfigure(errors='backslashreplace')
-  with _short_warnings(), _plain_log(), _sigterm_unwinds():
+  with warnings.catch_warnings(), _plain_log(), _sigterm_unwinds():
+    warnings.showwarning = _tell_warning
     try:
       return work()
     except KeyboardInterrupt:
@@ -65,11 +66,7 @@ def tell_briefly() -> None:
 
 
 def must_not_exist() -> bool:
-  """Whether this is `tfds build --fail_if_exists`.
-
-  TFDS tells a builder by no other way; if it renames the flag, a dataset that
-  exists is checked, and kept.
-  """
+  """Whether this is `tfds build --fail_if_exists`: TFDS tells no builder."""
   return TFDS_CLI in sys.modules and any(
     argument.startswith('--fail_if_exists') for argument in sys.argv
   )
@@ -83,6 +80,10 @@ def sigterm_unwinds_tfds_build() -> contextlib.AbstractContextManager[None]:
 
 def _tell(message: str) -> None:
   print(errors.harmless(message), file=sys.stderr)
+
+
+def _tell_warning(message: Warning | str, *_: object, **__: object) -> None:
+  _tell(f'warning: {message}')
 
 
 def in_words(error: BaseException) -> str:
@@ -109,16 +110,6 @@ def _of_config(error: BaseException) -> str:
     return ''
   expected = 'expected the name of a config, or JSON in quotes'
   return f'--config {what}; {expected}: {errors.CONFIG}'
-
-
-@contextlib.contextmanager
-def _short_warnings() -> Iterator[None]:
-  def show(message: Warning | str, *_: object, **__: object) -> None:
-    _tell(f'warning: {message}')
-
-  with warnings.catch_warnings():
-    warnings.showwarning = show
-    yield
 
 
 class _AboveBars(python_logging.Handler):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -51,34 +50,31 @@ def describe(
 
 
 def check(
-  builder: tfds.core.DatasetBuilder,
-  find_state: Callable[[], str],
-  find: Callable[[], join.Examples],
-  *,
-  checks: jpeg.Checks,
-  limit: int,
-  is_named: bool,
+  builder: tfds.core.DatasetBuilder, manual_dir: str, limit: int, is_named: bool
 ) -> None:
   """Raises InputError unless the dataset there is the one that would be built.
 
-  `find_state` returns what changes when today's input may have, and is quick;
-  `find` finds that input. Where there is none, nothing is compared; then there
-  is a warning if somebody said where it is (`is_named`).
+  Where today's input is not there, nothing is compared; then there is a warning
+  if somebody said where it is, in the config or as `manual_dir` (`is_named`).
   """
+  config: ImagenetValTfrecConfig = builder.builder_config
+  is_named = bool(is_named or config.image_dir or config.label_file)
   _check_whole(builder)
   _check_same_classes(builder)
-  _check_same_options(builder.info, checks)
+  _check_same_options(builder.info, config.checks())
   try:
-    if find_state() == (builder.info.metadata or {}).get('input_state'):
+    state = config.find_state(manual_dir, limit)
+    if state == (builder.info.metadata or {}).get('input_state'):
       return
-    examples = find()
+    num_classes = builder.info.features['label'].num_classes
+    examples = config.examples(manual_dir, limit, num_classes)
   except (OSError, errors.InputError) as e:
     _check_same_part(builder.info, limit)
     if is_named or isinstance(e, errors.InputError):
       warnings.warn(
         f'{builder.data_dir} is used as it is, as there is nothing to compare '
         f'it with: {e}',
-        stacklevel=3,
+        stacklevel=2,
       )
     return
   _check_same_input(builder.info, examples)

@@ -1,13 +1,11 @@
 """A TFDS builder whose work is kept in a work directory until it is done.
 
 TFDS's own builder deletes a dataset before it builds another one, and takes
-whatever is there for the answer (docs/faults.py overwrite, empty_folder). This
-class changes what happens around the build; its subclass says what is built.
+whatever is there for the answer (docs/faults.py overwrite, empty_folder).
 """
 
 from __future__ import annotations
 
-import abc
 import dataclasses
 import json
 import os
@@ -18,7 +16,6 @@ from absl import logging
 
 from imagenet_val_tfrec.core import command_line, errors, small_files, storage
 from imagenet_val_tfrec.dataset import provenance
-from imagenet_val_tfrec.inputs import join
 from imagenet_val_tfrec.records import sums
 from imagenet_val_tfrec.writing import staging
 
@@ -67,23 +64,15 @@ class StagedBuilder(
   def _build_data_dir(self, given_data_dir: str | None) -> tuple[str, str]:
     """Returns the data_dir, and the dataset's place in it.
 
-    TFDS reads what is there next. If it cannot, there would be no builder
-    (docs/faults.py damaged_metadata). So it is shown a place where nothing is;
-    then the builder can say what is wrong, or replace it.
+    If TFDS cannot read what is there, it makes no builder (docs/faults.py
+    damaged_metadata). So it is shown a place where nothing is; then the builder
+    can say what is wrong, or replace it.
     """
     storage.check_for_tfds(given_data_dir or '')
     root, folder = super()._build_data_dir(given_data_dir)
     why = provenance.why_closed(folder, self._asked_format)
     self._closed = (folder, why) if why else None
     return root, os.path.join(root, '.nowhere') if why else folder
-
-  @abc.abstractmethod
-  def _examples(self, manual_dir: str, limit: int = 0) -> join.Examples:
-    """Returns the first examples of today's input (0: all)."""
-
-  @abc.abstractmethod
-  def _input_state(self, manual_dir: str, limit: int) -> str:
-    """Returns what changes when those examples may have; quick."""
 
   def download_and_prepare(
     self,
@@ -119,29 +108,14 @@ class StagedBuilder(
     manual_dir = os.path.expanduser(manual_dir)
     storage.check_for_tfds(manual_dir)
     if storage.exists(target) and not mode.overwrite_dataset:
-      self._check(manual_dir, config)
+      if self._closed:
+        raise errors.InputError(self._closed[1])
+      limit = config.max_examples_per_split or 0
+      provenance.check(self, manual_dir, limit, bool(config.manual_dir))
       staging.clear(staging.beside(target), target)
     else:
       self._build(manual_dir, download_dir, config, **kwargs)
     self._is_checked = True
-
-  def _check(
-    self, manual_dir: str, config: tfds.download.DownloadConfig
-  ) -> None:
-    """Checks that the dataset that is there is what would be built."""
-    if self._closed:
-      raise errors.InputError(self._closed[1])
-    limit = config.max_examples_per_split or 0
-    options = self.builder_config
-    named = config.manual_dir or options.image_dir or options.label_file
-    provenance.check(
-      self,
-      lambda: self._input_state(manual_dir, limit),
-      lambda: self._examples(manual_dir, limit),
-      checks=options.checks(),
-      limit=limit,
-      is_named=bool(named),
-    )
 
   def _build(
     self,
@@ -185,10 +159,9 @@ class StagedBuilder(
   def is_prepared(self) -> bool:
     """Whether the dataset is there, and this builder has built or checked it.
 
-    TFDS asks a new builder, to skip `download_and_prepare`, or to delete the
-    dataset before it (`tfds build --overwrite`). "No" is safe for both:
-    `download_and_prepare` checks what is there, or replaces it once the new one
-    is whole.
+    TFDS asks, to skip `download_and_prepare`, or to delete the dataset before
+    it (`tfds build --overwrite`). "No" is safe for both: it checks what is
+    there, or replaces it once the new one is whole.
     """
     return self._is_checked and bool(super().is_prepared())
 

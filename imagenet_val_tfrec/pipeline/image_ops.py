@@ -8,7 +8,6 @@ is interpolated from fewer neighbours.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -93,11 +92,8 @@ def decode_window(
   with tf.control_dependencies([_check_shape(fields, found)]):
     if enough is None:
       return jpeg_at_scale(1)
-    return tf.cond(
-      tf.reduce_all(end - begin >= 2 * tf.constant(enough, begin.dtype)),
-      functools.partial(jpeg_at_scale, 2),
-      functools.partial(jpeg_at_scale, 1),
-    )
+    half = tf.reduce_all(end - begin >= 2 * tf.constant(enough, begin.dtype))
+    return tf.cond(half, lambda: jpeg_at_scale(2), lambda: jpeg_at_scale(1))
 
 
 def resize(image: tf.Tensor, size: Size, antialias: bool) -> tf.Tensor:

@@ -1,8 +1,7 @@
 """Records → images of one size: decode, crop and resize in a single step.
 
-Everything here is a pure function of tensors: it works eagerly, in a
-`tf.function`, and in `tf.data.Dataset.map`, where one call for each example is
-faster than a chain of maps.
+Pure functions of tensors: they work eagerly, in a `tf.function`, and in
+`tf.data.Dataset.map`, where one call is faster than a chain of maps.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import tensorflow as tf
 from imagenet_val_tfrec.pipeline import image_ops
 
 Mode = Literal['exact', 'fast', 'random']
+_Range = tuple[float, float]
 
 # Pixels around a window, for its outermost ones are not those of the whole.
 _MARGIN = 2
@@ -89,14 +89,21 @@ def preprocess(
       f'image is decoded ({fields["image"].dtype.name}), expected the bytes of '
       "the file: load it with decoders={'image': tfds.decode.SkipDecoding()}"
     )
-  if mode == 'random':
-    image = _random_crop(fields, size, antialias, seed, area, aspect_ratio)
+  if mode == 'exact':
+    crop = _antialiased_crop if antialias else _whole_then_crop
+    image = crop(fields, size, resize_size)
   elif mode == 'fast':
-    image = _nearest_crop(fields, size, antialias, resize_size)
-  elif antialias:
-    image = _antialiased_crop(fields, size, resize_size)
+    begin, end = _nearest_window(fields, size, resize_size)
+    image = image_ops.decode_window(fields, begin, end, enough=size)
+    image = image_ops.resize(image, size, antialias)
   else:
-    image = _whole_then_crop(fields, size, resize_size)
+    crop_seed, flip_seed = tf.unstack(tf.random.split(seed))
+    begin, end = _random_window(fields, crop_seed, area, aspect_ratio)
+    image = image_ops.decode_window(
+      fields, begin, end, enough=size, check=False
+    )
+    image = tf.image.stateless_random_flip_left_right(image, flip_seed)
+    image = image_ops.resize(image, size, antialias)
   image = tf.ensure_shape(image, [*size, 3])
   return image, image_ops.label_of(fields, num_classes)
 
@@ -136,10 +143,7 @@ def check_integer(
 
 
 def _check_random(
-  mode: Mode,
-  seed: Any,
-  area: tuple[float, float],
-  aspect_ratio: tuple[float, float],
+  mode: Mode, seed: Any, area: _Range, aspect_ratio: _Range
 ) -> None:
   if (seed is not None) != (mode == 'random'):
     raise ValueError(
@@ -160,10 +164,9 @@ def _check_random(
 def _central_crop(
   shape: tf.Tensor, size: image_ops.Size, resize_size: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns what an image is resized to, and where its crop begins there.
+  """Returns what an image is resized to, and where its crop begins: int32 [2].
 
-  Both are int32 [2]. In float64, halves are halves: `tf.round` then decides
-  as it does on the quotient itself.
+  In float64 `tf.round` decides on halves as it does on the quotient itself.
   """
   pixels = tf.cast(shape, tf.float64)
   resized = tf.round(pixels * resize_size / tf.reduce_min(pixels))
@@ -193,50 +196,35 @@ def _antialiased_crop(
   step = tf.cast(1 / scale, tf.float64)
   first = tf.cast(offset, tf.float64)
   reach = tf.maximum(step, 1) + _MARGIN
-  begin = tf.floor((first + 0.5) * step - reach)
+  begin = tf.maximum(tf.floor((first + 0.5) * step - reach), 0)
   end = tf.math.ceil((first + size - 0.5) * step + reach)
-  begin = tf.maximum(begin, 0)
   end = tf.minimum(end, tf.cast(shape, tf.float64))
   image = image_ops.decode_window(fields, begin, end)
   translation = tf.cast(begin / step - first, tf.float32)
   return image_ops.scale_and_translate(image, size, scale, translation)
 
 
-def _nearest_crop(
-  fields: image_ops.Fields,
-  size: image_ops.Size,
-  antialias: bool,
-  resize_size: int,
-) -> tf.Tensor:
+def _nearest_window(
+  fields: image_ops.Fields, size: image_ops.Size, resize_size: int
+) -> tuple[tf.Tensor, tf.Tensor]:
   shape = image_ops.shape_of(fields)
   resized, offset = _central_crop(shape, size, resize_size)
   step = tf.cast(shape, tf.float32) / tf.cast(resized, tf.float32)
   begin = tf.cast(offset, tf.float32) * step
-  end = tf.cast(offset + size, tf.float32) * step
-  image = image_ops.decode_window(fields, begin, end, enough=size)
-  return image_ops.resize(image, size, antialias)
+  return begin, tf.cast(offset + size, tf.float32) * step
 
 
-def _random_crop(
-  fields: image_ops.Fields,
-  size: image_ops.Size,
-  antialias: bool,
-  seed: Any,
-  area: tuple[float, float],
-  aspect_ratio: tuple[float, float],
-) -> tf.Tensor:
-  crop_seed, flip_seed = tf.unstack(tf.random.split(seed))
+def _random_window(
+  fields: image_ops.Fields, seed: tf.Tensor, area: _Range, aspect_ratio: _Range
+) -> tuple[tf.Tensor, tf.Tensor]:
   begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
     tf.concat([image_ops.shape_of(fields), [3]], 0),
     tf.zeros([1, 0, 4]),  # No boxes: anywhere in the image.
-    seed=crop_seed,
+    seed=seed,
     min_object_covered=0.0,
     area_range=area,
     aspect_ratio_range=aspect_ratio,
     use_image_if_no_bounding_boxes=True,
   )
   begin = tf.cast(begin[:2], tf.float32)
-  end = begin + tf.cast(extent[:2], tf.float32)
-  image = image_ops.decode_window(fields, begin, end, enough=size, check=False)
-  image = tf.image.stateless_random_flip_left_right(image, flip_seed)
-  return image_ops.resize(image, size, antialias)
+  return begin, begin + tf.cast(extent[:2], tf.float32)

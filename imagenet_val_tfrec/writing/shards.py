@@ -1,9 +1,8 @@
 """Writes one planned shard, and keeps a note of what is in it.
 
-A shard appears under its name when it is whole. Beside it stands a note, with
-the shard's digests, size and counts, or with what is wrong with its images; so
-no result has to travel back from a worker, and a shard that is written already
-is not written again.
+A shard appears under its name when it is whole. Beside it stands a note of its
+digests, size and counts, or of what is wrong with its images; so a worker sends
+nothing back, and a shard that is written already is not written again.
 """
 
 from __future__ import annotations
