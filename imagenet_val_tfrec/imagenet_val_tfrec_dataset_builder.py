@@ -113,7 +113,11 @@ class Builder(staged_builder.StagedBuilder):
       )
       return split_infos
     limit = download_config.max_examples_per_split or 0
-    examples = self._examples(self._building.manual_dir, limit)
+    try:
+      manual_dir = os.fspath(dl_manager.manual_dir)
+    except AssertionError:  # It is missing or empty: say so in other words.
+      manual_dir = self._building.manual_dir
+    examples = self._examples(manual_dir, limit)
     plan = self._plan(examples, download_config.get_shard_config())
     run = runners.choose(
       download_config.beam_runner, download_config.beam_options

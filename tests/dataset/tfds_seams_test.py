@@ -59,7 +59,7 @@ USED = [
   (
     'download.DownloadManager',
     '.manual_dir',
-    f'{_BUILDER}._split_generators',
+    f'{_BUILDER}._generate_splits',
   ),
   ('core.DatasetBuilder', '.builder_configs', f'{_STAGED}.__init__'),
   (
