@@ -64,9 +64,9 @@ class StagedBuilder(
   def _build_data_dir(self, given_data_dir: str | None) -> tuple[str, str]:
     """Returns the data_dir, and the dataset's place in it.
 
-    If TFDS cannot read what is there, it makes no builder (docs/faults.py
-    damaged_metadata). So it is shown a place where nothing is; then the builder
-    can say what is wrong, or replace it.
+    If TFDS cannot read a dataset, it makes no builder (see
+    docs/faults.py damaged_metadata). So it is shown a place where nothing is;
+    then the builder can say what is wrong, or replace it.
     """
     storage.check_for_tfds(given_data_dir or '')
     root, folder = super()._build_data_dir(given_data_dir)
