@@ -7,7 +7,6 @@ python -m imagenet_val_tfrec adopt tfrecords --data_dir data
 from __future__ import annotations
 
 import argparse
-import glob
 import json
 import os
 import sys
@@ -156,6 +155,7 @@ def _as_json(report: verify_lib.Report) -> dict[str, Any]:
       }
       for finding in report.findings
     ],
+    'faults': report.num_faults,
     'files': report.num_files,
     'records': report.num_records,
     'records_read': report.num_read,
@@ -170,7 +170,7 @@ def _print(arguments: argparse.Namespace, report: verify_lib.Report) -> None:
   amounts = [f'{report.num_files:,} files', f'{report.num_bytes / 1e6:,.1f} MB']
   if not arguments.sums_only:
     amounts.insert(1, f'{report.num_records:,} records')
-  number = f'{len(report.findings):,}' if report.findings else 'no'
+  number = f'{report.num_faults:,}' if report.num_faults else 'no'
   said = '; '.join([f'{number} faults', *report.notes])
   print(f'{errors.shown(arguments.path)}: {", ".join(amounts)}: {said}')
 
@@ -184,7 +184,7 @@ def _adopt(arguments: argparse.Namespace) -> int:
     overwrite=arguments.overwrite,
   )
   name = '/'.join(path.split(os.sep)[-3:-1])
-  if os.path.islink(next(iter(glob.glob(os.path.join(path, '*.tfrecord-*'))))):
+  if any(entry.is_symlink() for entry in os.scandir(path)):
     print(
       'The files are linked by name, as hard links could not be made: keep '
       f'them in {arguments.tfrec_dir}'

@@ -208,7 +208,8 @@ def _check_arguments(
     if value < least:
       raise errors.InputError(f'{name} is {value}, expected {least} or more')
   workers_lib.check_workers(workers)
-  if not tfrec_base or tfrec_base[0] == '.' or '/' in tfrec_base:
+  is_text = tfrec_base.encode('utf-8', 'replace').decode() == tfrec_base
+  if not is_text or not tfrec_base or tfrec_base[0] == '.' or '/' in tfrec_base:
     raise errors.InputError(
       f'tfrec_base is {tfrec_base!r}, expected the beginning of a file name; '
       'the folder is tfrec_dir'

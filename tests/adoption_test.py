@@ -320,7 +320,8 @@ def test_twelve_files_stay_in_order(tmp_path):
 
 
 def test_from_the_shell(raw, tmp_path, capsys):
-  arguments = ['adopt', str(raw), '--data_dir', str(tmp_path), '--split', 'old']
+  data_dir = tmp_path / 'q[1]'  # No pattern.
+  arguments = ['adopt', str(raw), '--data_dir', str(data_dir), '--split', 'old']
   assert __main__.main(arguments) == 0
   said = capsys.readouterr().out
   assert "tfds.load('imagenet_val_tfrec/imagenet2012', split='old'" in said
@@ -328,7 +329,7 @@ def test_from_the_shell(raw, tmp_path, capsys):
   assert __main__.main(arguments) == 1
   assert 'there is a dataset already' in capsys.readouterr().err
   assert __main__.main([*arguments, '--overwrite']) == 0
-  assert list(tfds.builder(NAME, data_dir=tmp_path).info.splits) == ['old']
+  assert list(tfds.builder(NAME, data_dir=data_dir).info.splits) == ['old']
 
 
 def test_links_by_name_are_told_of(raw, tmp_path, monkeypatch, capsys):

@@ -217,6 +217,7 @@ def test_num_images_and_base(tmp_path):
       "beam_pipeline_options is 'runner=Nope': ",
     ),
     (('-tfb', 'a/b'), "tfrec_base is 'a/b'"),
+    (('-tfb', 'a\udcff'), r"tfrec_base is 'a\udcff'"),
   ],
 )
 def test_bad_flags_are_refused(tmp_path, capsys, flags, message):

@@ -19,10 +19,14 @@ def write_text(path: str, text: str) -> None:
     object_store.write(path, text.encode())
     return
   part = f'{path}.{uuid.uuid4().hex}.part'
-  with open(part, 'w', encoding='utf-8') as file:
-    file.write(text)
-  storage.sync(part)
-  storage.replace(part, path)
+  try:
+    with open(part, 'w', encoding='utf-8') as file:
+      file.write(text)
+    storage.sync(part)
+    storage.replace(part, path)
+  except BaseException:
+    storage.remove(part)
+    raise
 
 
 def read_text(path: str, most_bytes: int = _MOST_BYTES) -> str:

@@ -140,6 +140,18 @@ def state_of(path: str) -> tuple[int, int]:
   return status.st_size, mtime_ns(status)
 
 
+def identity_of(path: str) -> tuple[object, ...]:
+  """Returns what changes when another file comes to stand at a path.
+
+  Size and mtime alone may be those of another one, as after `cp -p`.
+  """
+  if is_remote(path):
+    return path, *state_of(path)
+  status = os.stat(path)
+  inode = status.st_dev, status.st_ino, status.st_ctime_ns
+  return os.path.realpath(path), status.st_size, status.st_mtime_ns, *inode
+
+
 def sync(path: str) -> None:
   """Waits until a file's bytes, or a folder's names, are on the disk.
 

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -16,8 +17,24 @@ from imagenet_val_tfrec.inputs import discovery, imagenet, join, sources
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import jpeg
 
+# By the identity of a label file, so that loads in a loop read it once.
+_NUM_CLASSES: dict[tuple[object, ...], int] = {}
 # Of a config, as tfds.load takes it.
 _NAME = re.compile(r'(?!\.+$)[\w+=\-.]+')
+
+
+_PATH = (str, os.PathLike, type(None))
+# Their types, and the least of a number. In Python True is a number, too.
+_OPTIONS: tuple[tuple[str, Any, int, str], ...] = (
+  ('image_dir', _PATH, 0, 'a path'),
+  ('label_file', _PATH, 0, 'a path'),
+  ('num_images', int, 0, 'a number, 0 or more'),
+  ('num_classes', (int, type(None)), 1, 'a number, 1 or more'),
+  ('class_names', (list, tuple, type(None)), 0, 'a list of names'),
+  ('check_labels', bool, 0, 'true or false'),
+  ('max_pixels', int, 1, 'a number, 1 or more'),
+  ('decode_check', bool, 0, 'true or false'),
+)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -68,18 +85,20 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
       raise errors.InputError(
         f'name is {self.name!r}, expected letters, digits and _ + = - . alone'
       )
-    for option in ('num_images', 'num_classes', 'max_pixels'):
+    for option, kinds, least, expected in _OPTIONS:
       value = getattr(self, option)
-      if value is not None and type(value) is not int:
-        raise errors.InputError(f'{option} is {value!r}, expected a number')
+      if not isinstance(value, kinds) or (type(value) is int and value < least):
+        raise errors.InputError(f'{option} is {value!r}, expected {expected}')
     self.image_dir = self.image_dir and os.fspath(self.image_dir)
     self.label_file = self.label_file and os.path.expanduser(self.label_file)
-    if self.num_images < 0:
-      raise errors.InputError(
-        f'num_images is {self.num_images}, expected 0 or more'
-      )
     if self.class_names is not None:
-      number = len(self.class_names)
+      names = list(self.class_names)
+      if {*map(type, names)} != {str} or len({*names}) < len(names):
+        found = errors.some([str(name) for name in names])
+        raise errors.InputError(
+          f'class_names is {found}, expected strings that differ'
+        )
+      number = len(names)
       if self.num_classes not in (None, number):
         raise errors.InputError(
           f'num_classes is {self.num_classes}, but there are {number} '
@@ -119,7 +138,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   def find_state(self, manual_dir: str, limit: int) -> str:
     """Returns what changes whenever sizes or times of the input do; quick."""
     source, label_file = self._find(manual_dir)
-    of_labels = storage.state_of(label_file) if label_file else None
+    of_labels = storage.identity_of(label_file) if label_file else None
     return self._state(limit, source.kind, source.state(), of_labels)
 
   def _state(self, limit: int, *states: object) -> str:
@@ -136,9 +155,12 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
       number = imagenet.NUM_CLASSES
     elif number is None and self.label_file and storage.exists(self.label_file):
       # Whoever builds is told what is wrong with it.
+      identity = storage.identity_of(self.label_file)
       with contextlib.suppress(errors.InputError):
-        self._labels_read = discovery.read_labels(self.label_file)
-        number = self._labels_read.num_classes()
+        if identity not in _NUM_CLASSES:
+          self._labels_read = discovery.read_labels(self.label_file)
+          _NUM_CLASSES[identity] = self._labels_read.num_classes()
+        number = _NUM_CLASSES[identity]
     return tfds.features.ClassLabel(num_classes=number, doc=doc)
 
   def checks(self) -> jpeg.Checks:
@@ -155,6 +177,6 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   def _read_labels(self, path: str) -> labels_lib.Labels:
     """Reads the label file, once for the feature and the examples."""
     labels, self._labels_read = self._labels_read, None
-    if labels and labels.file_state == storage.state_of(path):
+    if labels and labels.file_state == storage.identity_of(path):
       return labels
     return discovery.read_labels(path)

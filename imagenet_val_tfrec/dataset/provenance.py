@@ -50,12 +50,17 @@ def describe(
 
 
 def check(
-  builder: tfds.core.DatasetBuilder, manual_dir: str, limit: int, is_named: bool
+  builder: tfds.core.DatasetBuilder,
+  manual_dir: str,
+  limit: int | None,
+  is_named: bool,
 ) -> None:
   """Raises InputError unless the dataset there is the one that would be built.
 
   Where today's input is not there, nothing is compared; then there is a warning
-  if somebody said where it is, in the config or as `manual_dir` (`is_named`).
+  if somebody said where it is, in the config or as `manual_dir` (`is_named`). A
+  part of a dataset, of another `limit`, passes for the whole only where nobody
+  said anything (None).
   """
   config: ImagenetValTfrecConfig = builder.builder_config
   is_named = bool(is_named or config.image_dir or config.label_file)
@@ -63,13 +68,14 @@ def check(
   _check_same_classes(builder)
   _check_same_options(builder.info, config.checks())
   try:
-    state = config.find_state(manual_dir, limit)
+    state = config.find_state(manual_dir, limit or 0)
     if state == (builder.info.metadata or {}).get('input_state'):
       return
     num_classes = builder.info.features['label'].num_classes
-    examples = config.examples(manual_dir, limit, num_classes)
+    examples = config.examples(manual_dir, limit or 0, num_classes)
   except (OSError, errors.InputError) as e:
-    _check_same_part(builder.info, limit)
+    if limit is not None:
+      _check_same_part(builder.info, limit)
     if is_named or isinstance(e, errors.InputError):
       warnings.warn(
         f'{builder.data_dir} is used as it is, as there is nothing to compare '

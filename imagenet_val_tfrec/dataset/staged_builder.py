@@ -110,7 +110,8 @@ class StagedBuilder(
     if storage.exists(target) and not mode.overwrite_dataset:
       if self._closed:
         raise errors.InputError(self._closed[1])
-      limit = config.max_examples_per_split or 0
+      # A plain `tfds.load` asks for no number of examples.
+      limit = config.max_examples_per_split or 0 if download_config else None
       provenance.check(self, manual_dir, limit, bool(config.manual_dir))
       staging.clear(staging.beside(target), target)
     else:
@@ -164,6 +165,12 @@ class StagedBuilder(
     there, or replaces it once the new one is whole.
     """
     return self._is_checked and bool(super().is_prepared())
+
+  def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
+    """As TFDS's; says why, if there is a dataset that cannot be read."""
+    if self._closed:
+      raise errors.InputError(self._closed[1])
+    return super().as_dataset(*args, **kwargs)
 
   def _as_dataset(
     self,

@@ -65,7 +65,7 @@ def find_label_file(folder: str) -> str | None:
 
 def read_labels(path: str) -> labels_lib.Labels:
   """As `labels.read_labels`, of any kind of file: lines, or Kaggle's CSV."""
-  state = storage.state_of(path)
+  state = storage.identity_of(path)
   if path.endswith('.csv'):
     with storage.open_file(path) as file:
       labels = labels_lib.parse_kaggle(file, path=path, wnids=imagenet.wnids())

@@ -113,6 +113,8 @@ def locate(
   image is missing, is there twice, is no plain file, or has more bytes than
   `max_pixels` and than 100 MB.
   """
+  if limit < 0:
+    raise JoinError(f'{limit:,} examples are asked for, expected 0 or more')
   everything = len(labels)
   labels = labels.part(0, limit or everything)
   matches = _Matches(labels, max(max_pixels, jpeg.MAX_PIXELS))

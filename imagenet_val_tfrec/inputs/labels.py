@@ -57,7 +57,7 @@ class Labels:
   lines: Sequence[int]
   sha256: str
   cut_short: bool = False
-  file_state: tuple[int, int] | None = None
+  file_state: tuple[object, ...] | None = None
 
   def __len__(self) -> int:
     return len(self.names)

@@ -12,6 +12,7 @@ import os
 import shlex
 import stat
 import warnings
+import zlib
 from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
@@ -132,9 +133,10 @@ class TarSource:
         )
 
   def state(self, of_entries: int | None = None) -> int:
-    """Returns what changes with the tar's size or time of change."""
-    del of_entries  # The tar need not be walked for it.
-    return hash(storage.state_of(self.path))
+    """Returns what changes when another tar is there; it is not walked."""
+    del of_entries
+    identity = repr(storage.identity_of(self.path))
+    return zlib.crc32(identity.encode('utf-8', 'surrogateescape'))
 
   @contextlib.contextmanager
   def open(self) -> Iterator[Reader]:

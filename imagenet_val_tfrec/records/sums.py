@@ -18,7 +18,8 @@ from imagenet_val_tfrec.core import errors, small_files, storage
 FILENAME = 'SHA256SUMS'
 
 _CHUNK = 1 << 20
-_LINE = re.compile(r'(\\?)([0-9a-f]{64})  ([^/\0]+)')
+_MOST_FILES = 100_100  # 99,999 shards, and the small files.
+_LINE = re.compile(r'(\\?)([0-9a-f]{64}) [ *]([^/\0]+)')
 _ESCAPED = {'\\\\': '\\', '\\n': '\n', '\\r': '\r'}
 _TO_ESCAPE = str.maketrans({char: escape for escape, char in _ESCAPED.items()})
 
@@ -64,4 +65,6 @@ def read(folder: str) -> dict[str, str] | None:
     if match[1]:
       name = re.sub(r'\\[\\nr]', lambda escape: _ESCAPED[escape[0]], name)
     sums[name] = match[2]
+    if number > _MOST_FILES:
+      raise errors.FileError(path, f'expected at most {_MOST_FILES:,} lines')
   return sums

@@ -9,6 +9,7 @@ from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import counting, metadata
 from imagenet_val_tfrec.verify.check_records import (
+  MOST_LISTED,
   UNKNOWN_LABEL,
   Contents,
   Finding,
@@ -25,7 +26,7 @@ def check(
   labels: labels_lib.Labels | None,
 ) -> list[Finding]:
   """Returns all that is wrong with the files of a split, and their records."""
-  findings = [finding for content in contents for finding in content.findings]
+  findings = [finding for content in contents for finding in content.listed()]
   numbers = [content.num_records() for content in contents]
   findings += _check_numbers(expected, split, numbers)
   if not findings and split.num_bytes is not None:  # So all are there.
@@ -88,7 +89,7 @@ def _check_labels(
       if start + i < len(labels)
       and content.labels[i] != labels.labels[start + i]
     ]
-    most_are = len(wrong) > len(known) // 2
+    most_are = len(wrong) > min(len(known) // 2, MOST_LISTED)
     for i in wrong[:_FIRST_FEW] if most_are else wrong:
       at = start + i
       offset = content.offsets[i]

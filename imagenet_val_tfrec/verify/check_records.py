@@ -19,6 +19,7 @@ from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.verify import array_files
 
 UNKNOWN_LABEL = -1
+MOST_LISTED = 1000  # Findings of one file: a hostile one may have millions.
 
 _BATCH = 32  # Records.
 _LARGE = 1 << 22  # Bytes of a record.
@@ -70,7 +71,8 @@ class Contents:
 
   def __init__(self, path: str):
     self.path = path
-    self.findings: list[Finding] = []
+    self.findings: list[Finding] = []  # The first ones.
+    self.num_findings = 0
     self.labels = array.array('q')  # `UNKNOWN_LABEL` where it was not read.
     self.offsets = array.array('q')  # -1 where it is not known.
     self.num_read = 0
@@ -82,9 +84,16 @@ class Contents:
     """Returns how many there are; None if that cannot be known."""
     return len(self.labels) if self.readable and not self.damages else None
 
+  def listed(self) -> Iterator[Finding]:
+    """Yields the first findings, and how many more there are."""
+    yield from self.findings
+    if more := self.num_findings - len(self.findings):
+      yield Finding(self.path, f'… and {more:,} more like these')
+
   def add(self, more: Contents) -> None:
     """Adds what was found in the records that follow."""
-    self.findings += more.findings
+    self.findings += more.findings[: MOST_LISTED - len(self.findings)]
+    self.num_findings += len(more.findings)
     self.labels += more.labels
     self.offsets += more.offsets
     self.num_read += more.num_read

@@ -44,9 +44,11 @@ def hashing(
   stop = threading.Event()
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:
     try:
+      present = set(storage.names_in(folder))
       yield {
         name: pool.submit(sums.of_file, os.path.join(folder, name), stop)
         for name in names
+        if name in present
       }
     finally:
       stop.set()
@@ -56,6 +58,7 @@ def hashing(
 def compare(
   folder: str,
   known: Mapping[str, str],
+  names: Iterable[str],
   hashes: Hashes,
   told: Collection[str],
   report: Callable[[int, int], None],
@@ -65,11 +68,13 @@ def compare(
   No finding is made of a path that is `told` already. `report` is told of files
   and bytes done.
   """
-  for name, future in hashes.items():
+  for name in names:
     path = os.path.join(folder, name)
     finding = None
     try:
-      found = future.result()
+      if name not in hashes:
+        raise FileNotFoundError
+      found = hashes[name].result()
       report(1, storage.size_of(path))
       if found != known[name]:
         finding = Finding(

@@ -30,11 +30,13 @@ class Report:
   """What was found.
 
   Attributes:
-    findings: All that is wrong, file by file.
+    findings: All that is wrong, file by file; of the records of one file the
+      first 1,000.
     num_files: How many files were read: of records, or, by `sums_only`, all.
     num_records: How many records are in them, damaged ones too.
     num_read: How many of those were read.
     num_bytes: Size of the files.
+    num_faults: How much is wrong, listed or not.
     notes: What could not be seen, or was not looked at.
   """
 
@@ -43,6 +45,7 @@ class Report:
   num_records: int = 0
   num_read: int = 0
   num_bytes: int
+  num_faults: int = 0
   notes: Sequence[str] = ()
 
 
@@ -94,6 +97,8 @@ def verify(
     (8, [])
   """
   workers_lib.check_workers(workers)
+  if max_pixels < 1:
+    raise errors.InputError(f'max_pixels is {max_pixels}, expected 1 or more')
   workers = workers or workers_lib.num_cpus()
   folder = os.fspath(path)
   known, findings = check_sums.read(folder)
@@ -144,7 +149,7 @@ def verify(
     if known is not None:
       told = {finding.path for finding in findings}
       count = report if sums_only else lambda number, size: None
-      findings += check_sums.compare(folder, known, hashes, told, count)
+      findings += check_sums.compare(folder, known, hashed, hashes, told, count)
   if sums_only:
     read = [
       os.path.join(folder, name)
@@ -161,8 +166,10 @@ def verify(
     notes.append(
       f'no {sums.FILENAME}: changes that keep all checksums cannot be seen'
     )
+  unlisted = [c.num_findings - len(c.findings) for c in by_path.values()]
   return Report(
     findings=findings,
+    num_faults=len(findings) + sum(number - 1 for number in unlisted if number),
     num_files=len(read),
     num_records=num_records,
     num_read=num_read,

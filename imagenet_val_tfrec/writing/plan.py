@@ -12,6 +12,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 
+from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.inputs import join
 from imagenet_val_tfrec.records import jpeg
 from imagenet_val_tfrec.records import record as record_lib
@@ -78,11 +79,11 @@ def shard_lengths(
   """Returns how many examples go in each shard, as evenly as can be.
 
   There are more shards than `number` if one would be larger than `max_bytes`
-  (0: any size). Raises ValueError if there are fewer images than shards, or one
+  (0: any size). Raises InputError if there are fewer images than shards, or one
   is larger than a shard may be.
   """
   if not 1 <= number <= len(sizes):
-    raise ValueError(
+    raise errors.InputError(
       f'{number:,} shards for {len(sizes):,} images; expected at most one for '
       'each image (--num_shards)'
     )
@@ -98,7 +99,7 @@ def shard_lengths(
     if largest <= max_bytes:
       break
     if number == len(sizes):
-      raise ValueError(
+      raise errors.InputError(
         f'an image takes {largest:,} bytes, more than a shard may have: '
         f'{max_bytes:,} (--max_shard_size_mb)'
       )

@@ -140,10 +140,16 @@ def run_beam(
 
 @functools.cache
 def _notice_dead_workers() -> None:
-  """Lets Beam's DirectRunner fail when one of its processes dies, not wait."""
-  from apache_beam.portability import python_urns
-  from apache_beam.portability.api import beam_fn_api_pb2
-  from apache_beam.runners.portability.fn_api_runner import worker_handlers
+  """Lets Beam's DirectRunner fail when one of its processes dies, not wait.
+
+  By private names of Beam 2.70 to 2.77; without them it waits, as it does.
+  """
+  try:
+    from apache_beam.portability import python_urns
+    from apache_beam.portability.api import beam_fn_api_pb2
+    from apache_beam.runners.portability.fn_api_runner import worker_handlers
+  except ImportError:
+    return
 
   class Handler(worker_handlers.SubprocessSdkWorkerHandler):
     def start_worker(self) -> None:
@@ -156,7 +162,7 @@ def _notice_dead_workers() -> None:
       for future in waited_for:
         future.set(beam_fn_api_pb2.InstructionResponse(error=_LOST))
       if waited_for:  # The others would go on to the end of their part.
-        for pid in _worker_processes():
+        for pid in _worker_processes(self.control_address):
           with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
@@ -191,12 +197,13 @@ def _watch(
   look()
 
 
-def _worker_processes(of: str = 'self') -> Iterator[int]:
-  """Yields those in which the DirectRunner of a process works; on Linux."""
+def _worker_processes(address: str, of: str = 'self') -> Iterator[int]:
+  """Yields those that work for the DirectRunner at an address; on Linux."""
   for path in glob.glob(f'/proc/{of}/task/*/children'):
     with contextlib.suppress(OSError):  # They come and go.
       for pid in pathlib.Path(path).read_text().split():
-        yield from _worker_processes(pid)
-        command = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()
-        if b'sdk_worker_main' in command:
+        yield from _worker_processes(address, pid)
+        process = pathlib.Path(f'/proc/{pid}')
+        is_worker = b'sdk_worker_main' in (process / 'cmdline').read_bytes()
+        if is_worker and address.encode() in (process / 'environ').read_bytes():
           yield int(pid)

@@ -154,11 +154,27 @@ def check_absent(target: str, overwrite: bool, advice: str) -> None:
 
 
 def clear(path: str, target: str) -> None:
-  """Removes what a dead process left at `path`, as the target is there."""
-  _sweep(path)
-  if storage.exists(path):
-    with contextlib.suppress(BusyError), open_work_dir(path, target):
-      pass
+  """Removes what a dead process left at `path` after it had published.
+
+  Finished shards that are not the target's are kept: another build, of an
+  `--overwrite`, may still use them. On a disk that is only read, all stays.
+  """
+  with contextlib.suppress(OSError, BusyError):
+    _sweep(path)
+    shards = os.path.join(path, _SHARDS)
+    if storage.exists(path) and all(
+      _is_same(os.path.join(shards, name), os.path.join(target, name))
+      for name in storage.names_in(shards)
+      if not name.endswith(('.json', '.part'))
+    ):
+      with open_work_dir(path, target):
+        pass
+
+
+def _is_same(path: str, other: str) -> bool:
+  """Whether two names are of one file; in a store each file has one name."""
+  remote = storage.is_remote(path)
+  return not remote and storage.exists(other) and os.path.samefile(path, other)
 
 
 def _sweep(path: str) -> None:
@@ -210,6 +226,9 @@ def _lock(path: str, owner: str) -> int:
       raise _busy(path, owner) from e
     except FileNotFoundError:
       pass
+    except OSError:  # There are no locks on that disk.
+      os.close(descriptor)
+      raise
     os.close(descriptor)
 
 

@@ -122,6 +122,8 @@ def test_tfds_build_tells_in_a_line(tmp_path):
     ([*made, '--fail_if_exists'], 'there is a dataset already', '--fail_if_e'),
     ([*made, '--file_format', 'parquet', '--overwrite'], "'parquet', exp", ''),
     ([*made, '--file_format', 'array_record'], "asked for is 'array_r", 'over'),
+    ([*right, '--num_shards', '9'], '9 shards for 8 images', '--num_shards'),
+    ([*right, '--max_examples_per_split', '-3'], '-3 examples are asked', 'er'),
   ]
   lines = [['', *row[0]] for row in table]
   lines += [[full, *right], ['os.kill(os.getpid(), 15)', *right]]

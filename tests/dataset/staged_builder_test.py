@@ -3,7 +3,9 @@
 Also of `provenance` and `config`.
 """
 
+import errno
 import json
+import os
 import pathlib
 import shutil
 
@@ -14,6 +16,7 @@ import tensorflow_datasets as tfds
 import imagenet_val_tfrec
 from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.inputs import discovery, tar_index
+from imagenet_val_tfrec.writing import shards
 
 NAMES = ('ILSVRC2012_img_val.tar', 'val_images', 'val.txt')
 
@@ -167,3 +170,131 @@ def test_a_reader_goes_on_with_the_file_that_it_has_open(tmp_path):
   labels += [int(example['label']) for example in reader]
   assert labels == [0] * 300
   assert making.labels_in(new) == [1] * 300
+
+
+def test_another_label_file_of_the_same_size_and_time(tmp_path):
+  pictures = making.many(4)
+  images = making.write_folder(tmp_path / 'images', pictures)
+  config = imagenet_val_tfrec.ImagenetValTfrecConfig
+  labels = [f'{name} {i}\n' for i, name in enumerate(pictures)]
+  swapped = [f'{name} {3 - i}\n' for i, name in enumerate(pictures)]
+
+  def load_by(name):
+    return tfds.load(
+      'imagenet_val_tfrec',
+      data_dir=tmp_path / 'data',
+      builder_kwargs={
+        'config': config(
+          name='f', image_dir=images, label_file=tmp_path / name, num_classes=4
+        )
+      },
+    )
+
+  for name, lines in (('a.txt', labels), ('b.txt', swapped)):
+    (tmp_path / name).write_text(''.join(lines))
+    os.utime(tmp_path / name, (1, 1))
+  load_by('a.txt')
+  with pytest.raises(errors.InputError, match='made from other input'):
+    load_by('b.txt')
+
+
+def test_loads_in_a_loop_count_classes_once(tmp_path, manual_dir, monkeypatch):
+  reads = []
+  read = discovery.read_labels
+  monkeypatch.setattr(
+    discovery, 'read_labels', lambda path: reads.append(1) or read(path)
+  )
+  for _ in range(3):
+    config = imagenet_val_tfrec.ImagenetValTfrecConfig(
+      name='f',
+      image_dir=manual_dir / 'val_images',
+      label_file=manual_dir / 'val.txt',
+    )
+    builder = imagenet_val_tfrec.Builder(data_dir=tmp_path, config=config)
+    builder.download_and_prepare()
+  assert len(reads) == 1
+
+
+def interrupt_overwrite(data_dir, manual_dir, monkeypatch):
+  """Leaves finished shards of an `--overwrite` that was interrupted."""
+
+  def interrupted(*args, **kwargs):
+    raise KeyboardInterrupt
+
+  builder = imagenet_val_tfrec.Builder(data_dir=data_dir)
+  with monkeypatch.context() as patch:
+    patch.setattr(shards, 'summarise', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+      builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+          manual_dir=manual_dir,
+          num_shards=4,
+          download_mode=tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS,
+        )
+      )
+  return sorted(data_dir.rglob('incomplete.*/shards/*-of-00004'))
+
+
+def test_a_load_keeps_the_shards_of_an_interrupted_overwrite(
+  tmp_path, manual_dir, monkeypatch
+):
+  load(tmp_path / 'data', manual_dir)
+  left = interrupt_overwrite(tmp_path / 'data', manual_dir, monkeypatch)
+  assert len(left) == 4
+  assert len(load(tmp_path / 'data', manual_dir)) == 8
+  assert all(path.exists() for path in left)
+
+
+def test_a_load_needs_no_disk_that_can_be_written(
+  tmp_path, manual_dir, monkeypatch
+):
+  load(tmp_path / 'data', manual_dir)
+  interrupt_overwrite(tmp_path / 'data', manual_dir, monkeypatch)
+
+  def read_only(path, *args, **kwargs):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+  for name in ('mkdir', 'unlink', 'rename', 'replace'):
+    monkeypatch.setattr(os, name, read_only)
+  assert len(load(tmp_path / 'data', manual_dir)) == 8
+
+
+def test_a_part_is_loaded_as_it_is(tmp_path, manual_dir):
+  config = tfds.download.DownloadConfig(
+    manual_dir=manual_dir, max_examples_per_split=3
+  )
+  imagenet_val_tfrec.Builder(data_dir=tmp_path / 'data').download_and_prepare(
+    download_config=config
+  )
+  dataset = tfds.load('imagenet_val_tfrec', data_dir=tmp_path / 'data')
+  assert len(dataset['validation']) == 3
+
+
+def test_damaged_metadata_is_named_by_whatever_reads_it(tmp_path, manual_dir):
+  load(tmp_path / 'data', manual_dir)
+  (version_folder(tmp_path / 'data') / 'features.json').write_text('{')
+  with pytest.raises(errors.InputError, match=r'features\.json.*damaged'):
+    tfds.load('imagenet_val_tfrec', data_dir=tmp_path / 'data', download=False)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'image_dir': 5}, 'image_dir is 5, expected a path'),
+    ({'label_file': 5}, 'label_file is 5, expected a path'),
+    ({'num_images': None}, 'num_images is None, expected a number, 0 or'),
+    ({'num_images': -1}, 'num_images is -1, expected a number, 0 or more'),
+    ({'num_classes': 0}, 'num_classes is 0, expected a number, 1 or more'),
+    ({'num_classes': 1e30}, r'num_classes is 1e\+30, expected a number'),
+    ({'max_pixels': None}, 'max_pixels is None, expected a number, 1 or'),
+    ({'check_labels': 'false'}, "check_labels is 'false', expected true or"),
+    ({'decode_check': 'no'}, "decode_check is 'no', expected true or false"),
+    ({'class_names': 'rose'}, "class_names is 'rose', expected a list"),
+    ({'class_names': 5}, 'class_names is 5, expected a list of names'),
+    ({'class_names': ['a', 'a']}, "class_names is 'a', 'a', expected strings"),
+    ({'class_names': ['a', 5]}, "class_names is 'a', '5', expected strings"),
+  ],
+)
+def test_options_of_another_type(options, message):
+  with pytest.raises(errors.InputError, match=message):
+    imagenet_val_tfrec.ImagenetValTfrecConfig(name='f', **options)

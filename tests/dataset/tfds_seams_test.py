@@ -46,6 +46,7 @@ OVERRIDDEN = [
     f'{_STAGED}._log_download_done',
   ),
   ('core.DatasetBuilder.is_prepared', '(self)', f'{_STAGED}.is_prepared'),
+  ('core.DatasetBuilder.as_dataset', '.split', f'{_STAGED}.as_dataset'),
   (
     'core.DatasetBuilder.download_and_prepare',
     '.download_dir .download_config',

@@ -80,10 +80,15 @@ def many_shards(number: int):
   )
 
 
+def many_sums(number: int) -> str:
+  return ''.join(f'{i:064x}  data_{i}.tfrecord\n' for i in range(number))
+
+
 def two_of_a_name(path):
   edit_json(path, lambda info: info['splits'].append(info['splits'][0]))
 
 
+SUMS = 'SHA256SUMS'
 LATER = 'not as TFDS writes it'
 NO_FILE = 'the file cannot be read: '
 TEMPLATE = 'filepathTemplate is '
@@ -114,6 +119,9 @@ HOSTILE = {
       ('digits', f'{{"a": {"9" * 100_000}}}', 'it is not JSON: '),
     )
   },
+  'fifo for sums': (SUMS, fifo, NO_FILE),
+  'too many sums': (SUMS, text(many_sums(101_000)), 'at most 100,100 lines'),
+  'many sums': (SUMS, text(many_sums(100_000)), 'the file is missing'),
   'unknown key': (INFO, info(what=1), LATER),
   'no name': (INFO, info(name=''), "name is ''"),
   'name of garbage': (INFO, info(name=GARBAGE), 'name is '),

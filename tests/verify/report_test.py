@@ -264,6 +264,7 @@ def test_the_tool_in_json(raw, capsys):
         'what': 'the file is missing',
       },
     ],
+    'faults': 2,
     'files': 3,
     'records': 6,
     'records_read': 6,
