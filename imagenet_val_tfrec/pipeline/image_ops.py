@@ -9,11 +9,17 @@ is interpolated from fewer neighbours.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import simplejpeg
 import tensorflow as tf
 
+from imagenet_val_tfrec.pipeline.options import Size
+
 Fields = Mapping[str, tf.Tensor]
-Size = tuple[int, int]
+
+# Pixels around a window, for its outermost ones are not those of the whole.
+_MARGIN = 2
 
 _FIELDS = {
   'label': tf.io.FixedLenFeature([], tf.int64),
@@ -94,6 +100,64 @@ def decode_window(
       return jpeg_at_scale(1)
     half = tf.reduce_all(end - begin >= 2 * tf.constant(enough, begin.dtype))
     return tf.cond(half, lambda: jpeg_at_scale(2), lambda: jpeg_at_scale(1))
+
+
+def decode_exactly(
+  fields: Fields, begin: tf.Tensor, end: tf.Tensor, convention: str
+) -> tf.Tensor:
+  """Decodes a part of a JPEG as Pillow or OpenCV do: uint8 [rows, columns, 3].
+
+  Args:
+    fields: Of the record.
+    begin: Row and column, int64 [2].
+    end: Those after the last.
+    convention: 'pillow' or 'opencv', which differ in CMYK images. An
+      orientation in EXIF is not applied (Pillow leaves that to the caller, but
+      `cv2.imread` does it).
+  """
+  encoded, shape = fields['image'], tf.cast(shape_of(fields), tf.int64)
+  found = tf.io.extract_jpeg_shape(encoded)
+
+  def colour() -> tf.Tensor:
+    # The outermost pixels of a window are not those of the whole.
+    first = tf.maximum(begin - _MARGIN, 0)
+    size = tf.minimum(end + _MARGIN, shape) - first
+    image = tf.io.decode_and_crop_jpeg(
+      encoded,
+      tf.cast(tf.concat([first, size], 0), tf.int32),
+      channels=3,
+      dct_method='INTEGER_ACCURATE',
+    )
+    return tf.slice(
+      image, tf.concat([begin - first, [0]], 0), [*tf.unstack(end - begin), 3]
+    )
+
+  def cmyk() -> tf.Tensor:
+    image = tf.numpy_function(_decode_cmyk, [encoded], tf.uint8)
+    image = tf.slice(
+      image, tf.concat([begin, [0]], 0), [*tf.unstack(end - begin), 4]
+    )
+    return _rgb_of(tf.cast(image, tf.int32), convention)
+
+  with tf.control_dependencies([_check_shape(fields, found)]):
+    return tf.cond(found[2] == 4, cmyk, colour)
+
+
+def _decode_cmyk(encoded: bytes) -> Any:
+  """Decodes by simplejpeg, as TensorFlow gives no more than RGB."""
+  return simplejpeg.decode_jpeg(encoded, 'CMYK')
+
+
+def _rgb_of(cmyk: tf.Tensor, convention: str) -> tf.Tensor:
+  """Converts int32 [h, w, 4] as in the file: all four inverted, as Adobe's."""
+  colours, black = cmyk[:, :, :3], cmyk[:, :, 3:]
+  ink = (255 - colours) * black
+  if convention == 'pillow':
+    ink += 128
+    ink = (ink // 256 + ink) // 256
+  else:
+    ink //= 256
+  return tf.cast(black - ink, tf.uint8)
 
 
 def resize(image: tf.Tensor, size: Size, antialias: bool) -> tf.Tensor:
