@@ -83,6 +83,12 @@ def _evaluation(data: _peers.Data, **options: Any) -> _peers.Epoch:
   return functools.partial(_peers.sizes, dataset)
 
 
+def _recipe(data: _peers.Data, **fields: Any) -> _peers.Epoch:
+  from imagenet_val_tfrec import recipes
+
+  return _evaluation(data, recipe=recipes.Recipe(**fields))
+
+
 def _training(data: _peers.Data, *, epochs: int = 1) -> _peers.Epoch:
   from imagenet_val_tfrec import pipeline
 
@@ -156,6 +162,11 @@ READERS: dict[str, Reader] = {
   'exact, antialias': functools.partial(_evaluation, antialias=True),
   'fast, antialias': functools.partial(
     _evaluation, mode='fast', antialias=True
+  ),
+  'recipe, tensorflow': _recipe,
+  'recipe, pillow': functools.partial(_recipe, convention='pillow'),
+  'recipe, opencv': functools.partial(
+    _recipe, convention='opencv', interpolation='bicubic'
   ),
   **_peers.READERS,
 }
