@@ -145,8 +145,10 @@ def torchvision(weights: Any) -> Recipe:
   preset = weights.transforms()
   metrics = weights.meta.get('_metrics', {}).get('ImageNet-1K', {})
   missing = {'crop_size', 'resize_size', 'mean', 'std'} - set(dir(preset))
-  if missing:
-    raise ValueError(f'{weights} are not for classification')
+  categories = weights.meta.get('categories')
+  # Videos have a pair of sizes; mere features have no categories.
+  if missing or len(preset.crop_size) != 1 or not categories:
+    raise ValueError(f'{weights} are not for classification of images')
   (image_size,), (resize_size,) = preset.crop_size, preset.resize_size
   return Recipe(
     image_size=image_size,
@@ -155,7 +157,7 @@ def torchvision(weights: Any) -> Recipe:
     convention='pillow',
     scaling=(tuple(preset.mean), tuple(preset.std)),
     channels_first=True,
-    num_classes=len(weights.meta['categories']),
+    num_classes=len(categories),
     published_top1=_fraction(metrics.get('acc@1')),
     published_top5=_fraction(metrics.get('acc@5')),
     source=f'torchvision, {weights}',
