@@ -104,16 +104,12 @@ class Evaluation:
     That is how far off so many random images may be: beyond 2 or 3 it is no
     chance. None where nothing is published.
     """
-    return _difference(
-      self.top1, self.recipe.published_top1, self.num_examples
-    )
+    return _difference(self.top1, self.recipe.published_top1, self.num_examples)
 
   @property
   def top5_difference(self) -> float | None:
     """As `top1_difference`."""
-    return _difference(
-      self.top5, self.recipe.published_top5, self.num_examples
-    )
+    return _difference(self.top5, self.recipe.published_top5, self.num_examples)
 
   @property
   def class_counts(self) -> np.ndarray:
