@@ -52,6 +52,13 @@ def is_official(name: str) -> bool:
   return bool(_OFFICIAL.fullmatch(name))
 
 
+def official_number(name: str) -> int:
+  """Returns the number of a validation image, from 1; 0 if it is none."""
+  match = _OFFICIAL.fullmatch(name)
+  number = int(match[1]) if match else 0
+  return number if number <= NUM_IMAGES else 0
+
+
 def true_label_file() -> labels_lib.Labels:
   """Returns the true labels as if read from a file, in name order."""
   lines = range(1, NUM_IMAGES + 1)
@@ -78,10 +85,9 @@ def check_labels(
   truth = true_labels()
   official, true = array.array('i'), array.array('i')
   for i, name in enumerate(labels.names):
-    match = _OFFICIAL.fullmatch(name)
-    if match and 1 <= int(match[1]) <= NUM_IMAGES:
+    if number := official_number(name):
       official.append(i)
-      true.append(truth[int(match[1]) - 1])
+      true.append(truth[number - 1])
   found = array.array('i', [labels.labels[i] for i in official])
   if found == true:
     return
