@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -16,6 +17,7 @@ import tensorflow as tf
 from imagenet_val_tfrec.pipeline import image_ops
 
 Mode = Literal['exact', 'fast', 'random']
+Sides = int | image_ops.Size
 _Range = tuple[float, float]
 
 # Pixels around a window, for its outermost ones are not those of the whole.
@@ -25,8 +27,8 @@ _MARGIN = 2
 def preprocess(
   record: tf.Tensor | image_ops.Fields,
   *,
-  image_size: int | image_ops.Size = 224,
-  resize_size: int = 256,
+  image_size: Sides = 224,
+  resize_size: Sides = 256,
   antialias: bool = False,
   mode: Mode = 'exact',
   seed: Any = None,
@@ -41,7 +43,8 @@ def preprocess(
       `tfds.load` gives them with `SkipDecoding`).
     image_size: Height and width of the result, or a pair of them.
     resize_size: What the short side is resized to before the central crop; not
-      smaller than `image_size`. Not used by 'random'.
+      smaller than `image_size`. Or a pair, height and width of the whole, which
+      then changes its shape. Not used by 'random'.
     antialias: As in `tf.image.resize`: whether all pixels count where an image
       is made smaller, not only the four next to each sample.
     mode: How the crop is taken:
@@ -109,19 +112,29 @@ def preprocess(
 
 
 def check_options(
-  image_size: int | image_ops.Size, resize_size: int, mode: Mode
+  image_size: Sides, resize_size: Sides, mode: Mode
 ) -> image_ops.Size:
   """Returns `image_size` as height and width, if the options fit together."""
-  sides = image_size if isinstance(image_size, Sequence) else [image_size] * 2
-  if len(sides) != 2:
-    raise ValueError(f'image_size is {image_size!r}, expected one or two sides')
-  height, width = (check_integer('image_size', side, 1) for side in sides)
+  size = _two_sides('image_size', image_size)
   check_choice('mode', mode, Mode)
-  if mode != 'random' and resize_size < max(height, width):
+  if mode == 'random':
+    return size
+  resized = _two_sides('resize_size', resize_size)
+  # Where one side is given, it may be the height or the width.
+  needed = size if isinstance(resize_size, Sequence) else [max(size)] * 2
+  if any(map(operator.lt, resized, needed)):
     raise ValueError(
       f'image_size is {image_size!r} and resize_size {resize_size!r}; expected '
       'a resize_size that is not smaller, as the crop is taken from it'
     )
+  return size
+
+
+def _two_sides(name: str, value: Sides) -> image_ops.Size:
+  sides = value if isinstance(value, Sequence) else [value] * 2
+  if len(sides) != 2:
+    raise ValueError(f'{name} is {value!r}, expected one or two sides')
+  height, width = (check_integer(name, side, 1) for side in sides)
   return height, width
 
 
@@ -162,20 +175,23 @@ def _check_random(
 
 
 def _central_crop(
-  shape: tf.Tensor, size: image_ops.Size, resize_size: int
+  shape: tf.Tensor, size: image_ops.Size, resize_size: Sides
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns what an image is resized to, and where its crop begins: int32 [2].
 
   In float64 `tf.round` decides on halves as it does on the quotient itself.
   """
-  pixels = tf.cast(shape, tf.float64)
-  resized = tf.round(pixels * resize_size / tf.reduce_min(pixels))
-  resized = tf.cast(resized, tf.int32)
+  if isinstance(resize_size, Sequence):
+    resized = tf.constant(resize_size)
+  else:
+    pixels = tf.cast(shape, tf.float64)
+    resized = tf.round(pixels * resize_size / tf.reduce_min(pixels))
+    resized = tf.cast(resized, tf.int32)
   return resized, (resized - size) // 2
 
 
 def _whole_then_crop(
-  fields: image_ops.Fields, size: image_ops.Size, resize_size: int
+  fields: image_ops.Fields, size: image_ops.Size, resize_size: Sides
 ) -> tf.Tensor:
   """The definition itself, which nothing exact was found to beat."""
   image = image_ops.decode(fields)
@@ -185,7 +201,7 @@ def _whole_then_crop(
 
 
 def _antialiased_crop(
-  fields: image_ops.Fields, size: image_ops.Size, resize_size: int
+  fields: image_ops.Fields, size: image_ops.Size, resize_size: Sides
 ) -> tf.Tensor:
   """Decodes and resizes only what the crop is made of, on the same grid."""
   shape = image_ops.shape_of(fields)
@@ -205,7 +221,7 @@ def _antialiased_crop(
 
 
 def _nearest_window(
-  fields: image_ops.Fields, size: image_ops.Size, resize_size: int
+  fields: image_ops.Fields, size: image_ops.Size, resize_size: Sides
 ) -> tuple[tf.Tensor, tf.Tensor]:
   shape = image_ops.shape_of(fields)
   resized, offset = _central_crop(shape, size, resize_size)
