@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import math
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from imagenet_val_tfrec.core import small_files
+from imagenet_val_tfrec.inputs import imagenet
 from imagenet_val_tfrec.pipeline.recipes import Recipe
 
 Interval = tuple[float, float]
@@ -143,6 +148,61 @@ class Evaluation:
     """Returns the name of a class; 'background' for -1."""
     return self.class_names[number] if number >= 0 else 'background'
 
+  def __str__(self) -> str:
+    """Returns all in a line: accuracies in percent, and on what."""
+    recipe = self.recipe
+    parts = [
+      _percent('top-1', self.top1, self.top1_interval, recipe.published_top1),
+      _percent('top-5', self.top5, self.top5_interval, recipe.published_top5),
+    ]
+    if self.real_top1 is not None:
+      parts.append(f'ReaL {self.real_top1:.1%} of {self.num_real:,}')
+    images = f'{self.num_examples:,} images'
+    if self.num_examples < self.num_total:
+      images = f'{self.num_examples:,} of {self.num_total:,} images'
+    if recipe.published_top1 and self.num_examples != imagenet.NUM_IMAGES:
+      images += f' (published: of {imagenet.NUM_IMAGES:,})'
+    rate = self.num_examples / self.seconds
+    parts += [images, f'{rate:,.0f} images/s']
+    return f'{self.model}: {", ".join(parts)}'.replace('%', ' %')
+
+  def to_csv(self, path: str | os.PathLike[str]) -> None:
+    """Writes a row for each image: what it is, and the k best classes."""
+    numbers = range(1, self.classes.shape[1] + 1)
+    text = io.StringIO(newline='')
+    writer = csv.writer(text)
+    writer.writerow(
+      ['index', 'name', 'label', 'label_name', 'label_confidence']
+      + [
+        f'{column}_{i}'
+        for column in ('class', 'class_name', 'score', 'confidence')
+        for i in numbers
+      ]
+    )
+    rows = zip(
+      self.indices.tolist(),
+      self.names or [''] * self.num_examples,
+      self.labels.tolist(),
+      self.label_confidences,
+      self.classes.tolist(),
+      self.scores,
+      self.confidences,
+      strict=True,
+    )
+    for index, name, label, confidence, classes, scores, confidences in rows:
+      classes_named = map(self.class_name, classes)
+      writer.writerow(
+        [index, name, label, self.class_name(label), confidence]
+        + [*classes, *classes_named, *scores, *confidences]
+      )
+    small_files.write_text(os.fspath(path), text.getvalue())
+
+  def to_html(self, path: str | os.PathLike[str]) -> None:
+    """Writes a report to look at: one file that needs no network."""
+    from imagenet_val_tfrec.evaluation import report
+
+    report.write_html(self, path)
+
 
 def wilson(part: float, number: int) -> Interval:
   """Returns Wilson's 95 % interval of a part, 0..1, of so many images.
@@ -162,3 +222,11 @@ def _difference(
   if published is None or not 0 < published < 1:
     return None
   return (found - published) / math.sqrt(published * (1 - published) / number)
+
+
+def _percent(
+  what: str, found: float, interval: Interval, published: float | None
+) -> str:
+  reach = 100 * (interval[1] - interval[0]) / 2
+  beside = '' if published is None else f' (published {100 * published:.1f})'
+  return f'{what} {found:.1%} ± {reach:.1f}{beside}'

@@ -100,7 +100,7 @@ def evaluate(
   seconds = time.monotonic() - start
   columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
   labels, best, scores, confidences, label_confidences = columns
-  real_top1, num_real = naming.real_accuracy(real, known.names, best[:, 0])
+  real_top1, num_real = naming.real_accuracy(real, best[:, 0])
   info = files.info
   return Evaluation(
     model=models.name_of(predict),
