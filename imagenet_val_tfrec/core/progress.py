@@ -14,7 +14,7 @@ _SHOW_EVERY = 0.1  # Seconds: a bar costs more than an image's bookkeeping.
 def progress_bar(
   tqdm: Callable[..., Any],
   *,
-  images: int,
+  images: int | None,
   description: str,
   unit: str = 'images',
 ) -> Iterator[Callable[[int, int], None]]:

@@ -89,8 +89,8 @@ class Evaluation:
   @property
   def correct(self) -> np.ndarray:
     """Whether the best class is the label; bool [n]."""
-    right: np.ndarray = self.classes[:, 0] == self.labels
-    return right
+    correct: np.ndarray = self.classes[:, 0] == self.labels
+    return correct
 
   @property
   def top1_interval(self) -> Interval:
@@ -161,40 +161,27 @@ class Evaluation:
     if self.num_examples < self.num_total:
       images = f'{self.num_examples:,} of {self.num_total:,} images'
     if recipe.published_top1 and self.num_examples != imagenet.NUM_IMAGES:
-      images += f' (published: of {imagenet.NUM_IMAGES:,})'
+      images += f', not the {imagenet.NUM_IMAGES:,} of the published number'
     rate = self.num_examples / self.seconds
     parts += [images, f'{rate:,.0f} images/s']
     return f'{self.model}: {", ".join(parts)}'.replace('%', ' %')
 
   def to_csv(self, path: str | os.PathLike[str]) -> None:
     """Writes a row for each image: what it is, and the k best classes."""
-    numbers = range(1, self.classes.shape[1] + 1)
-    text = io.StringIO(newline='')
-    writer = csv.writer(text)
-    writer.writerow(
-      ['index', 'name', 'label', 'label_name', 'label_confidence']
-      + [
-        f'{column}_{i}'
-        for column in ('class', 'class_name', 'score', 'confidence')
-        for i in numbers
-      ]
-    )
-    rows = zip(
-      self.indices.tolist(),
-      self.names or [''] * self.num_examples,
-      self.labels.tolist(),
-      self.label_confidences,
-      self.classes.tolist(),
-      self.scores,
-      self.confidences,
-      strict=True,
-    )
-    for index, name, label, confidence, classes, scores, confidences in rows:
-      classes_named = map(self.class_name, classes)
-      writer.writerow(
-        [index, name, label, self.class_name(label), confidence]
-        + [*classes, *classes_named, *scores, *confidences]
-      )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    columns = ['index', 'name', 'label', 'label_name', 'label_confidence']
+    for i in range(1, self.classes.shape[1] + 1):
+      columns += [f'class_{i}', f'name_{i}', f'score_{i}', f'confidence_{i}']
+    writer.writerow(columns)
+    names = self.names or [''] * self.num_examples
+    for i, label in enumerate(self.labels):
+      row = [self.indices[i], names[i], label, self.class_name(label)]
+      row.append(self.label_confidences[i])
+      for k, best in enumerate(self.classes[i]):
+        row += [best, self.class_name(best)]
+        row += [self.scores[i, k], self.confidences[i, k]]
+      writer.writerow(row)
     small_files.write_text(os.fspath(path), text.getvalue())
 
   def to_html(self, path: str | os.PathLike[str]) -> None:

@@ -43,8 +43,8 @@ def find_names(
   """
   path, labels = 'names', None
   if names is None:
-    true = imagenet.true_label_file()
-    if (info and info.metadata or {}).get('label_file_sha256') != true.sha256:
+    true, metadata = imagenet.true_label_file(), info and info.metadata
+    if (metadata or {}).get('label_file_sha256') != true.sha256:
       return Names()
     path, names, labels = true.path, true.names, true.labels
   elif isinstance(names, str | os.PathLike):
@@ -85,7 +85,7 @@ def find_real(
       'these are known by such a name: say names, the label file of the images'
     )
   path = os.fspath(path)
-  real = small_files.read_json(path, [[int]])
+  real: Any = small_files.read_json(path, [[int]])
   if len(real) != imagenet.NUM_IMAGES:
     raise errors.FileError(
       path, f'labels of {len(real):,} images, expected {imagenet.NUM_IMAGES:,}'
@@ -102,7 +102,9 @@ def real_accuracy(
   """
   right = [
     label in labels
-    for label, labels in zip(best.tolist(), real or [()] * len(best), strict=True)
+    for label, labels in zip(
+      best.tolist(), real or [()] * len(best), strict=True
+    )
     if labels
   ]
   return (float(np.mean(right)) if right else None), len(right)

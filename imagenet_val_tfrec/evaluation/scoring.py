@@ -102,13 +102,14 @@ def evaluate(
   labels, best, scores, confidences, label_confidences = columns
   real_top1, num_real = naming.real_accuracy(real, best[:, 0])
   info = files.info
+  metadata = (info and info.metadata) or {}
   return Evaluation(
     model=models.name_of(predict),
     recipe=recipe,
     source=os.path.dirname(files.paths[0]),
     split=split,
     dataset=info.full_name if info else '',
-    fingerprint=(info and info.metadata or {}).get('fingerprint', ''),
+    fingerprint=metadata.get('fingerprint', ''),
     versions=_versions(),
     seconds=seconds,
     num_total=total or done,
@@ -137,16 +138,16 @@ def _find_classes(info: Any, recipe: Recipe) -> _Classes:
   """Returns which classes there are; InputError if they do not fit."""
   number = recipe.num_classes - recipe.label_offset
   everything, background = slice(None), -recipe.label_offset
-  numbers = [str(i) for i in range(number)]
+  numbers = tuple(str(i) for i in range(number))
   wnids = imagenet.wnids() if number == imagenet.NUM_CLASSES else ()
   unnamed = _Classes(wnids or numbers, everything, background)
   if info is None:
     return unnamed
   label = info.features['label']
-  names = label.names if label.num_classes <= number else ()
+  names = tuple(label.names if label.num_classes <= number else ())
   if names and names == numbers[: len(names)]:
     return unnamed
-  if names and tuple(names) != wnids and set(names) <= set(wnids):
+  if names and names != wnids and set(names) <= set(wnids):
     places = {wnid: i for i, wnid in enumerate(wnids, recipe.label_offset)}
     return _Classes(names, [places[name] for name in names], 0)
   if len(names) == number:
@@ -209,7 +210,10 @@ def _rank(
   # Half precision adds up to one within a few thousandths.
   if scores.min() < 0 or not np.allclose(sums, 1, atol=0.01):
     confidences = np.exp(scores - scores.max(1, keepdims=True))
-  scores, confidences = scores[:, classes.columns], confidences[:, classes.columns]
+  scores, confidences = (
+    scores[:, classes.columns],
+    confidences[:, classes.columns],
+  )
   confidences = confidences / confidences.sum(1, keepdims=True)
   best = np.argsort(-scores, 1, kind='stable')[:, :_BEST]
   of_labels = confidences[np.arange(len(labels)), labels - classes.first]
