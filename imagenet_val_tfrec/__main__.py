@@ -1,4 +1,4 @@
-"""The tool: adopts older files into TFDS, and verifies files.
+"""The tool: adopts older files into TFDS, verifies files, evaluates models.
 
 python -m imagenet_val_tfrec verify tfrecords --decode
 python -m imagenet_val_tfrec adopt tfrecords --data_dir data
@@ -15,6 +15,7 @@ from typing import Any
 
 from imagenet_val_tfrec import adoption
 from imagenet_val_tfrec import verify as verify_lib
+from imagenet_val_tfrec.commands import evaluate
 from imagenet_val_tfrec.core import command_line, errors
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.records import jpeg
@@ -41,9 +42,11 @@ def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='imagenet_val_tfrec',
     description='Adopts older TFRecord files into TensorFlow Datasets, and '
-    'verifies datasets and files. To build one: tfds build imagenet_val_tfrec',
+    'verifies datasets and files, and evaluates models. To build a dataset: '
+    'tfds build imagenet_val_tfrec',
   )
   commands = parser.add_subparsers(required=True, metavar='COMMAND')
+  evaluate.add_to(commands)
 
   verify = commands.add_parser(
     'verify',

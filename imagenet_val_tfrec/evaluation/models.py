@@ -39,7 +39,12 @@ def scorer(predict: Any, num_classes: int) -> Iterator[Scorer]:
       function = stack.enter_context(_evaluating(torch, predict))
 
     def scores(images: np.ndarray) -> np.ndarray:
-      found = _as_array(function(images))
+      try:
+        found = _as_array(function(images))
+      except Exception as e:
+        raise errors.InputError(
+          f'predict fails on images of shape {images.shape}: {e}'
+        ) from e
       expected = (len(images), num_classes)
       if found.shape != expected:
         raise errors.InputError(

@@ -1,0 +1,110 @@
+"""`imagenet_val_tfrec evaluate`: scores a model on a dataset."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import importlib
+import os
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from imagenet_val_tfrec.core import errors
+
+_DATASET = 'imagenet_val_tfrec'
+
+
+def add_to(commands: Any) -> None:
+  """Adds the command to those of a parser."""
+  parser = commands.add_parser(
+    'evaluate',
+    help='score a model on a dataset, as its authors did',
+    description='Scores a model on every image of a dataset, prepared as its '
+    'authors did. Ends with one line: accuracies with 95 % intervals, beside '
+    'the published ones.',
+  )
+  parser.set_defaults(work=_evaluate, unusable=1)
+  option = parser.add_argument
+  option(
+    'model',
+    nargs='?',
+    help='keras:NAME, timm:NAME, torchvision:NAME, a .keras file, or the '
+    'folder of a SavedModel',
+  )
+  option('--saved_model', metavar='DIR', help='the same as such a folder')
+  option(
+    '--data_dir',
+    default=tfds.core.constants.get_default_data_dir(),
+    help="TFDS's folder for datasets, or a version folder, or a folder of "
+    'older files (%(default)s)',
+  )
+  option('--config', help='name of the config, if it is not ImageNet')
+  option('--split', default='validation', help='such as validation[:10%%]')
+  option(
+    '--weights',
+    default='imagenet',
+    metavar='imagenet|FILE|none',
+    help='of a model by name; or the name of those of torchvision, such as '
+    'IMAGENET1K_V1 (%(default)s)',
+  )
+  option(
+    '--recipe',
+    help='how images are prepared: as that of keras:NAME and so on, or JSON: '
+    '\'{"image_size": 224, "scaling": "tf"}\'',
+  )
+  option('--batch_size', type=int, default=64, help='images (%(default)s)')
+  option('--real_labels', metavar='FILE', help="ReaL labels; timm's are found")
+  option('--csv', metavar='FILE', help='write a row for each image')
+  option('--html', metavar='FILE', help='write a report to look at')
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+  if bool(arguments.model) == bool(arguments.saved_model):
+    raise errors.InputError(
+      'expected one model: keras:NAME, timm:NAME, torchvision:NAME, a .keras '
+      'file, or --saved_model DIR'
+    )
+  model = arguments.model or arguments.saved_model
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  # Before TensorFlow: where that has begun to work, PyTorch's import may crash.
+  with contextlib.suppress(ImportError):
+    importlib.import_module(model.partition(':')[0])
+  import tensorflow as tf
+
+  from imagenet_val_tfrec import evaluation
+  from imagenet_val_tfrec.evaluation import loading
+  from imagenet_val_tfrec.pipeline import read
+
+  source = arguments.data_dir
+  if arguments.config:
+    name = arguments.config.removeprefix(f'{_DATASET}/')
+    source = tfds.builder(f'{_DATASET}/{name}', data_dir=source)
+  try:
+    files = read.find_files(source, arguments.split)
+  except ValueError as e:
+    raise errors.InputError(str(e)) from e
+  loaded = loading.load(model, arguments.weights, arguments.recipe)
+  try:
+    found = evaluation.evaluate(
+      loaded.predict,
+      source,
+      loaded.recipe,
+      batch_size=arguments.batch_size,
+      split=arguments.split,
+      real_labels=arguments.real_labels,
+    )
+  except tf.errors.OpError as e:
+    folder = os.path.dirname(files.paths[0])
+    raise errors.InputError(
+      f'{folder}: a record cannot be used ({e.message.strip()}); to see which: '
+      f'imagenet_val_tfrec verify {folder} --decode'
+    ) from e
+  found = dataclasses.replace(found, model=loaded.name)
+  if arguments.csv:
+    found.to_csv(arguments.csv)
+  if arguments.html:
+    found.to_html(arguments.html)
+  print(found)
+  return 0
