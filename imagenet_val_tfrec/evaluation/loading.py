@@ -40,20 +40,20 @@ def load(model: str, weights: str, recipe: str | None) -> Model:
     errors.InputError: if something of that is not there, or does not fit.
   """
   library, _, name = model.partition(':')
-  with _in_words(f'{errors.shown(model)} cannot be loaded'):
-    if library in _BY_NAME:
+  replaced = _read_recipe(recipe) if recipe else None
+  if library in _BY_NAME:
+    advice = '; without a network: --weights FILE' * (weights == 'imagenet')
+    with _in_words(f'{model} cannot be loaded', advice):
       predict, own = _BY_NAME[library](name, weights)
-    else:
-      name = os.path.splitext(os.path.basename(os.path.normpath(model)))[0]
-      predict, own = _of_file(model), None
-  if recipe:
-    own = _read_recipe(recipe)
-  if own is None:
+    return Model(name, predict, replaced or own)
+  if replaced is None:
     raise errors.InputError(
       f'{errors.shown(model)} does not say how its images were prepared; say '
       f'--recipe, such as {_RECIPE}'
     )
-  return Model(name, predict, own)
+  name = os.path.splitext(os.path.basename(os.path.normpath(model)))[0]
+  with _in_words(f'{errors.shown(model)} cannot be loaded'):
+    return Model(name, _of_file(model), replaced)
 
 
 def _read_recipe(text: str) -> recipes.Recipe:
@@ -67,7 +67,7 @@ def _read_recipe(text: str) -> recipes.Recipe:
 
 
 @contextlib.contextmanager
-def _in_words(what: str) -> Iterator[None]:
+def _in_words(what: str, advice: str = '') -> Iterator[None]:
   """Whatever a library says of a name, a file or the network, as InputError."""
   try:
     yield
@@ -76,7 +76,7 @@ def _in_words(what: str) -> Iterator[None]:
     raise errors.InputError(f'{what}: {e}; pip install {name}') from e
   except Exception as e:
     why = str(e).strip().partition('\n')[0] or type(e).__name__
-    raise errors.InputError(f'{what}: {why}') from e
+    raise errors.InputError(f'{what}: {why}{advice}') from e
 
 
 def _as_tuples(value: Any) -> Any:
