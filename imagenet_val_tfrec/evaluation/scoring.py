@@ -231,4 +231,6 @@ def _versions() -> dict[str, str]:
   for name in _PACKAGES:
     if version := getattr(sys.modules.get(name), '__version__', None):
       found[name] = version
+  if 'keras' in found:
+    found['keras'] += f' on {sys.modules["keras"].backend.backend()}'
   return found
