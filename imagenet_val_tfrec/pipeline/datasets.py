@@ -14,8 +14,14 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from imagenet_val_tfrec.core import workers
-from imagenet_val_tfrec.pipeline import image_ops, preprocessing, read
-from imagenet_val_tfrec.pipeline.preprocessing import check_integer, preprocess
+from imagenet_val_tfrec.pipeline import preprocessing, read
+from imagenet_val_tfrec.pipeline.options import (
+  Sides,
+  check_choice,
+  check_integer,
+)
+from imagenet_val_tfrec.pipeline.preprocessing import preprocess
+from imagenet_val_tfrec.pipeline.recipes import Recipe
 
 LastBatch = Literal['keep', 'drop', 'pad']
 Transform = Callable[[tf.Tensor], tf.Tensor]
@@ -26,8 +32,9 @@ def evaluation_dataset(
   batch_size: int,
   *,
   split: str = read.WHOLE_SPLIT,
-  image_size: int | image_ops.Size = 224,
-  resize_size: int = 256,
+  recipe: Recipe | None = None,
+  image_size: Sides = 224,
+  resize_size: Sides = 256,
   antialias: bool = False,
   mode: preprocessing.Mode = 'exact',
   last_batch: LastBatch = 'keep',
@@ -44,6 +51,8 @@ def evaluation_dataset(
     batch_size: Examples in a batch.
     split: A split of TFDS, such as `validation[:10%]`; of raw files, only
       `validation`.
+    recipe: What the model expects, see `imagenet_val_tfrec.recipes`. It says
+      all of the next four, and `label_offset`.
     image_size: See `preprocess`, like the next three.
     resize_size: See `preprocess`.
     antialias: See `preprocess`.
@@ -61,7 +70,7 @@ def evaluation_dataset(
 
   Returns:
     A dataset of images, float32 [batch, height, width, 3], 0..255 (or what
-    `transform` makes of them), and labels, int32 [batch].
+    `recipe` and then `transform` make of them), and labels, int32 [batch].
 
   Raises:
     ValueError: if options are out of range or exclude each other, the source
@@ -77,33 +86,47 @@ def evaluation_dataset(
   """
   batch_size = check_integer('batch_size', batch_size, 1)
   label_offset = check_integer('label_offset', label_offset, 0)
-  size = preprocessing.check_options(image_size, resize_size, mode)
+  preprocessing.check_options(image_size, resize_size, mode)
+  _check_recipe(
+    recipe,
+    image_size=image_size != 224,
+    resize_size=resize_size != 256,
+    antialias=antialias,
+    mode=mode != 'exact',
+    label_offset=label_offset,
+  )
+  if recipe is not None:
+    label_offset = recipe.label_offset
   if mode == 'random':
     raise ValueError(
       f"mode is {mode!r}, expected 'exact' or 'fast'; for random crops there "
       'is training_dataset'
     )
-  preprocessing.check_choice('last_batch', last_batch, LastBatch)
+  check_choice('last_batch', last_batch, LastBatch)
   parallel = _parallel(num_parallel_calls, autotune)
   files = read.find_files(source, split)
   if last_batch == 'drop':
     read.check_batch(files, split, batch_size)
 
   def example(record: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    image, label = preprocess(
-      record,
-      image_size=image_size,
-      resize_size=resize_size,
-      antialias=antialias,
-      mode=mode,
-      num_classes=files.num_classes,
-    )
+    if recipe is not None:
+      image, label = preprocessing.follow(recipe, record, files.num_classes)
+    else:
+      image, label = preprocess(
+        record,
+        image_size=image_size,
+        resize_size=resize_size,
+        antialias=antialias,
+        mode=mode,
+        num_classes=files.num_classes,
+      )
     weight = (1.0,) if last_batch == 'pad' else ()
     return image, label + label_offset, *weight
 
   dataset = read.read_in_order(files).map(example, **parallel)
   if last_batch == 'pad':
-    nothing = tf.zeros([*size, 3]), label_offset, 0.0
+    image, *_ = dataset.element_spec
+    nothing = tf.zeros(image.shape), label_offset, 0.0
     padding = tf.data.Dataset.from_tensors(nothing)
     # One less than a batch fills any last batch, and never makes one more.
     dataset = dataset.concatenate(padding.repeat(batch_size - 1))
@@ -116,7 +139,7 @@ def training_dataset(
   batch_size: int,
   *,
   split: str = read.WHOLE_SPLIT,
-  image_size: int | image_ops.Size = 224,
+  image_size: Sides = 224,
   seed: int = 0,
   epochs: int | None = None,
   first_epoch: int = 0,
@@ -221,6 +244,15 @@ def training_dataset(
   return _finish(dataset, transform, autotune)
 
 
+def _check_recipe(recipe: Recipe | None, **given: bool | int) -> None:
+  also = [name for name, is_given in given.items() if is_given]
+  if recipe is not None and also:
+    raise ValueError(
+      f'recipe says {", ".join(also)}, too; leave it out, or use '
+      'dataclasses.replace(recipe, …)'
+    )
+
+
 def _parallel(num_parallel_calls: int | None, autotune: bool) -> dict[str, Any]:
   """Returns the arguments of a map that keeps all processors busy."""
   number = num_parallel_calls
@@ -235,7 +267,17 @@ def _finish(
   dataset: tf.data.Dataset, transform: Transform | None, autotune: bool
 ) -> tf.data.Dataset:
   if transform is not None:
-    dataset = dataset.map(lambda images, *others: (transform(images), *others))
+    try:
+      dataset = dataset.map(
+        lambda images, *others: (transform(images), *others)
+      )
+    except Exception as e:
+      raise ValueError(
+        f'transform failed inside tf.data ({type(e).__name__}: {e}). There it '
+        'must be made of TensorFlow operations; `preprocess_input` of Keras is '
+        "not, with the backends jax and torch: pass recipe=recipes.keras('…') "
+        'instead'
+      ) from e
   options = tf.data.Options()
   options.autotune.enabled = autotune
   return dataset.prefetch(2).with_options(options)

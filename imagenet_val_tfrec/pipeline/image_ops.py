@@ -12,8 +12,12 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from imagenet_val_tfrec.pipeline.options import Size
+
 Fields = Mapping[str, tf.Tensor]
-Size = tuple[int, int]
+
+# Pixels around a window, for its outermost ones are not those of the whole.
+_MARGIN = 2
 
 _FIELDS = {
   'label': tf.io.FixedLenFeature([], tf.int64),
@@ -94,6 +98,40 @@ def decode_window(
       return jpeg_at_scale(1)
     half = tf.reduce_all(end - begin >= 2 * tf.constant(enough, begin.dtype))
     return tf.cond(half, lambda: jpeg_at_scale(2), lambda: jpeg_at_scale(1))
+
+
+def decode_exactly(
+  fields: Fields, begin: tf.Tensor, end: tf.Tensor, convention: str
+) -> tf.Tensor:
+  """Decodes a part of a JPEG as Pillow or OpenCV do: uint8 [rows, columns, 3].
+
+  Args:
+    fields: Of the record.
+    begin: Row and column, int64 [2].
+    end: Those after the last.
+    convention: 'pillow' or 'opencv', which differ in CMYK images. An
+      orientation in EXIF is not applied (Pillow leaves that to the caller, but
+      `cv2.imread` does it).
+  """
+  encoded, shape = fields['image'], tf.cast(shape_of(fields), tf.int64)
+  found = tf.io.extract_jpeg_shape(encoded)
+
+  def colour() -> tf.Tensor:
+    # The outermost pixels of a window are not those of the whole.
+    first = tf.maximum(begin - _MARGIN, 0)
+    size = tf.minimum(end + _MARGIN, shape) - first
+    image = tf.io.decode_and_crop_jpeg(
+      encoded,
+      tf.cast(tf.concat([first, size], 0), tf.int32),
+      channels=3,
+      dct_method='INTEGER_ACCURATE',
+    )
+    return tf.slice(
+      image, tf.concat([begin - first, [0]], 0), [*tf.unstack(end - begin), 3]
+    )
+
+  with tf.control_dependencies([_check_shape(fields, found)]):
+    return colour()
 
 
 def resize(image: tf.Tensor, size: Size, antialias: bool) -> tf.Tensor:

@@ -6,18 +6,16 @@ Pure functions of tensors: they work eagerly, in a `tf.function`, and in
 
 from __future__ import annotations
 
-import math
-import numbers
-import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import tensorflow as tf
 
-from imagenet_val_tfrec.pipeline import image_ops
+from imagenet_val_tfrec.pipeline import image_ops, options, resampling
+from imagenet_val_tfrec.pipeline.options import Sides, Size
+from imagenet_val_tfrec.pipeline.recipes import Recipe, Scaling
 
 Mode = Literal['exact', 'fast', 'random']
-Sides = int | image_ops.Size
 _Range = tuple[float, float]
 
 # Pixels around a window, for its outermost ones are not those of the whole.
@@ -84,14 +82,7 @@ def preprocess(
   """
   size = check_options(image_size, resize_size, mode)
   _check_random(mode, seed, area, aspect_ratio)
-  fields = record
-  if not isinstance(record, Mapping):
-    fields = image_ops.parse_record(record)
-  if fields['image'].dtype != tf.string:
-    raise ValueError(
-      f'image is decoded ({fields["image"].dtype.name}), expected the bytes of '
-      "the file: load it with decoders={'image': tfds.decode.SkipDecoding()}"
-    )
+  fields = _fields_of(record)
   if mode == 'exact':
     crop = _antialiased_crop if antialias else _whole_then_crop
     image = crop(fields, size, resize_size)
@@ -111,48 +102,78 @@ def preprocess(
   return image, image_ops.label_of(fields, num_classes)
 
 
-def check_options(
-  image_size: Sides, resize_size: Sides, mode: Mode
-) -> image_ops.Size:
-  """Returns `image_size` as height and width, if the options fit together."""
-  size = _two_sides('image_size', image_size)
-  check_choice('mode', mode, Mode)
-  if mode == 'random':
-    return size
-  resized = _two_sides('resize_size', resize_size)
-  # Where one side is given, it may be the height or the width.
-  needed = size if isinstance(resize_size, Sequence) else [max(size)] * 2
-  if any(map(operator.lt, resized, needed)):
-    raise ValueError(
-      f'image_size is {image_size!r} and resize_size {resize_size!r}; expected '
-      'a resize_size that is not smaller, as the crop is taken from it'
+def follow(
+  recipe: Recipe,
+  record: tf.Tensor | image_ops.Fields,
+  num_classes: int | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Makes of a record what a recipe's model expects.
+
+  Args:
+    recipe: What that is.
+    record: As for `preprocess`, like the next.
+    num_classes: If given, labels must be below.
+
+  Returns:
+    The image, float32 [height, width, 3], or [3, height, width] if the recipe
+    has `channels_first`, scaled; and the label, int32 [], without its offset.
+
+  Raises:
+    tf.errors.InvalidArgumentError: as `preprocess`.
+  """
+  fields = _fields_of(record)
+  size = options.check_sizes(recipe.image_size, recipe.resize_size)
+  if recipe.convention == 'tensorflow':
+    image = _whole_then_crop(
+      fields, size, recipe.resize_size, recipe.interpolation
     )
-  return size
+  else:
+    image = resampling.crop(
+      fields,
+      size,
+      recipe.resize_size,
+      recipe.convention,
+      recipe.interpolation == 'bicubic',
+    )
+  image = _scale(tf.ensure_shape(image, [*size, 3]), recipe.scaling)
+  if recipe.channels_first:
+    image = tf.transpose(image, [2, 0, 1])
+  return image, image_ops.label_of(fields, num_classes)
 
 
-def _two_sides(name: str, value: Sides) -> image_ops.Size:
-  sides = value if isinstance(value, Sequence) else [value] * 2
-  if len(sides) != 2:
-    raise ValueError(f'{name} is {value!r}, expected one or two sides')
-  height, width = (check_integer(name, side, 1) for side in sides)
-  return height, width
+def _scale(image: tf.Tensor, scaling: Scaling) -> tf.Tensor:
+  """Scales 0..255, float32 [height, width, 3], as `Recipe` says."""
+  if scaling == 'none':
+    return image
+  if scaling == 'caffe':
+    return tf.reverse(image, [2]) - [103.939, 116.779, 123.68]
+  if scaling == 'tf':
+    scaling = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+  elif scaling == 'torch':
+    scaling = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+  means, deviations = (tf.constant(part, tf.float64) for part in scaling)
+  factor = tf.cast(1 / (255 * deviations), tf.float32)
+  return image * factor - tf.cast(means / deviations, tf.float32)
 
 
-def check_choice(name: str, value: Any, choices: Any) -> None:
-  """Raises ValueError if an option is none of a `Literal`."""
-  if value not in get_args(choices):
-    known = ', '.join(map(repr, get_args(choices)))
-    raise ValueError(f'{name} is {value!r}, expected one of {known}')
+def check_options(image_size: Sides, resize_size: Sides, mode: Mode) -> Size:
+  """Returns `image_size` as height and width, if the options fit together."""
+  options.check_choice('mode', mode, Mode)
+  return options.check_sizes(
+    image_size, None if mode == 'random' else resize_size
+  )
 
 
-def check_integer(
-  name: str, value: Any, least: int, most: float = math.inf
-) -> int:
-  """Returns an option, maybe one of NumPy's integers, as an int in range."""
-  if isinstance(value, numbers.Integral) and least <= int(value) <= most:
-    return int(value)
-  span = f'from {least} to {most}' if most < math.inf else f'{least} or more'
-  raise ValueError(f'{name} is {value!r}, expected an integer, {span}')
+def _fields_of(record: tf.Tensor | image_ops.Fields) -> image_ops.Fields:
+  fields = record
+  if not isinstance(record, Mapping):
+    fields = image_ops.parse_record(record)
+  if fields['image'].dtype != tf.string:
+    raise ValueError(
+      f'image is decoded ({fields["image"].dtype.name}), expected the bytes of '
+      "the file: load it with decoders={'image': tfds.decode.SkipDecoding()}"
+    )
+  return fields
 
 
 def _check_random(
@@ -175,7 +196,7 @@ def _check_random(
 
 
 def _central_crop(
-  shape: tf.Tensor, size: image_ops.Size, resize_size: Sides
+  shape: tf.Tensor, size: Size, resize_size: Sides
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns what an image is resized to, and where its crop begins: int32 [2].
 
@@ -191,17 +212,20 @@ def _central_crop(
 
 
 def _whole_then_crop(
-  fields: image_ops.Fields, size: image_ops.Size, resize_size: Sides
+  fields: image_ops.Fields,
+  size: Size,
+  resize_size: Sides,
+  method: str = 'bilinear',
 ) -> tf.Tensor:
   """The definition itself, which nothing exact was found to beat."""
   image = image_ops.decode(fields)
   resized, offset = _central_crop(tf.shape(image)[:2], size, resize_size)
-  image = tf.image.resize(image, resized)
+  image = tf.image.resize(tf.cast(image, tf.float32), resized, method)
   return tf.slice(image, [offset[0], offset[1], 0], [*size, 3])
 
 
 def _antialiased_crop(
-  fields: image_ops.Fields, size: image_ops.Size, resize_size: Sides
+  fields: image_ops.Fields, size: Size, resize_size: Sides
 ) -> tf.Tensor:
   """Decodes and resizes only what the crop is made of, on the same grid."""
   shape = image_ops.shape_of(fields)
@@ -221,7 +245,7 @@ def _antialiased_crop(
 
 
 def _nearest_window(
-  fields: image_ops.Fields, size: image_ops.Size, resize_size: Sides
+  fields: image_ops.Fields, size: Size, resize_size: Sides
 ) -> tuple[tf.Tensor, tf.Tensor]:
   shape = image_ops.shape_of(fields)
   resized, offset = _central_crop(shape, size, resize_size)

@@ -12,10 +12,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from imagenet_val_tfrec.pipeline.preprocessing import (
+from imagenet_val_tfrec.pipeline.options import (
+  Sides,
   check_choice,
   check_integer,
-  check_options,
+  check_sizes,
 )
 
 Interpolation = Literal['bilinear', 'bicubic']
@@ -63,8 +64,8 @@ class Recipe:
     ValueError: if a field is out of range, or the fields do not fit together.
   """
 
-  image_size: int | tuple[int, int] = 224
-  resize_size: int | tuple[int, int] = 256
+  image_size: Sides = 224
+  resize_size: Sides = 256
   interpolation: Interpolation = 'bilinear'
   convention: Convention = 'tensorflow'
   scaling: Scaling = 'none'
@@ -78,7 +79,7 @@ class Recipe:
 
   def __post_init__(self) -> None:
     """Checks the fields."""
-    check_options(self.image_size, self.resize_size, 'exact')
+    check_sizes(self.image_size, self.resize_size)
     check_choice('interpolation', self.interpolation, Interpolation)
     check_choice('convention', self.convention, Convention)
     _check_scaling(self.scaling)
@@ -95,7 +96,7 @@ class _Table(dict[str, Recipe]):
 
   def __repr__(self) -> str:
     head = ('', 'pixels', 'resized', 'pixels of', 'scaling', 'top-1', 'top-5')
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for name, recipe in self.items():
       published = (recipe.published_top1, recipe.published_top5)
       rows.append(
@@ -239,7 +240,7 @@ _MOBILENET_V3 = (
 
 
 # Name, image_size, resize_size, scaling, top-1 and top-5.
-_Row = tuple[str, int, int | tuple[int, int], _Named, float, float | None]
+_Row = tuple[str, int, Sides, _Named, float, float | None]
 # Interpolation, convention, source.
 _Group = tuple[Interpolation, Convention, str]
 

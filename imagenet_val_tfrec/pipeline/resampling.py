@@ -1,0 +1,197 @@
+"""The pixels of Pillow and OpenCV, by operations of TensorFlow.
+
+Both resize a row, then a column, by sums of few weighted neighbours. Which, and
+with what weights, is calculated here as they do it. The sums are those of a
+sparse matrix with the image: the only such operation of TensorFlow that takes
+weights and whole rows of pixels at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+from tensorflow.python.ops.linalg.sparse import sparse_csr_matrix_ops as csr
+
+from imagenet_val_tfrec.pipeline import image_ops
+from imagenet_val_tfrec.pipeline.options import Sides, Size
+
+# Pillow's weights are integers, over this; OpenCV's bilinear ones likewise.
+_PILLOW_ONE = 2.0**22
+_OPENCV_ONE = 2.0**11
+
+
+class Taps(NamedTuple):
+  """What each pixel of a result is made of, along one axis.
+
+  Attributes:
+    positions: Of the source's pixels, int64 [size, taps], in order; some twice.
+    weights: Float64 [size, taps], 0 where a pixel has fewer.
+  """
+
+  positions: tf.Tensor
+  weights: tf.Tensor
+
+
+def crop(
+  fields: image_ops.Fields,
+  size: Size,
+  resize_size: Sides,
+  convention: str,
+  cubic: bool,
+) -> tf.Tensor:
+  """Resizes and crops as torchvision, with the pixels of Pillow or OpenCV.
+
+  Only what the crop is made of is decoded and resized.
+
+  Args:
+    fields: Of the record, with a JPEG.
+    size: Of the crop.
+    resize_size: What the short side, or the pair of both, becomes.
+    convention: 'pillow' or 'opencv'.
+    cubic: Whether bicubic, else bilinear.
+
+  Returns:
+    float32 [*size, 3], whole grey levels, 0..255.
+  """
+  shape = tf.cast(image_ops.shape_of(fields), tf.float64)
+  if isinstance(resize_size, int):
+    resized = tf.floor(resize_size * shape / tf.reduce_min(shape))
+  else:
+    resized = tf.constant(resize_size, tf.float64)
+  first = tf.round((resized - size) / 2)  # Of halves the even one, as Python.
+  find = _pillow_taps if convention == 'pillow' else _opencv_taps
+  axes = [find(shape[i], resized[i], first[i], size[i], cubic) for i in (0, 1)]
+  begin = tf.stack([taps.positions[0, 0] for taps in axes])
+  end = tf.stack([taps.positions[-1, -1] + 1 for taps in axes])
+  image = image_ops.decode_exactly(fields, begin, end, convention)
+  rows, columns = (
+    Taps(taps.positions - begin[i], taps.weights) for i, taps in enumerate(axes)
+  )
+  if convention == 'pillow':
+    return _pillow(image, rows, columns)
+  resize = _opencv_cubic if cubic else _opencv_linear
+  return resize(image, rows, columns)
+
+
+def _pillow_taps(
+  side: tf.Tensor, resized: tf.Tensor, first: tf.Tensor, size: int, cubic: bool
+) -> Taps:
+  """Returns those of Pillow's `Image.resize`, for a part of the result.
+
+  Args:
+    side: Of the source, float64 [].
+    resized: Of the whole result, float64 [].
+    first: Pixel of the result, float64 [].
+    size: How many.
+    cubic: Whether BICUBIC, else BILINEAR.
+  """
+  scale = side / resized
+  wide = tf.maximum(scale, 1)
+  reach = (2 if cubic else 1) * wide
+  centre = (tf.range(size, dtype=tf.float64) + first + 0.5) * scale
+  begin = tf.maximum(tf.floor(centre - reach + 0.5), 0)
+  end = tf.minimum(tf.floor(centre + reach + 0.5), side)
+  taps = tf.range(tf.reduce_max(end - begin))
+  at = begin[:, None] + taps
+  distance = tf.abs((at - centre[:, None] + 0.5) * (1 / wide))
+  weights = _keys(distance, -0.5) if cubic else tf.maximum(1 - distance, 0)
+  weights = tf.where(at < end[:, None], weights, 0)
+  weights /= tf.reduce_sum(weights, 1, keepdims=True)
+  weights = _away(weights * _PILLOW_ONE) / _PILLOW_ONE
+  return Taps(tf.cast(tf.minimum(at, side - 1), tf.int64), weights)
+
+
+def _away(x: tf.Tensor) -> tf.Tensor:
+  """Rounds halves away from zero, as C does by 0.5 and truncation."""
+  return tf.sign(x) * tf.floor(tf.abs(x) + 0.5)
+
+
+def _keys(x: tf.Tensor, a: float) -> tf.Tensor:
+  """Keys's cubic kernel, of distances."""
+  near = ((a + 2) * x - (a + 3)) * x * x + 1
+  far = (((x - 5) * x + 8) * x - 4) * a
+  return tf.where(x < 1, near, tf.where(x < 2, far, 0))
+
+
+def _opencv_taps(
+  side: tf.Tensor, resized: tf.Tensor, first: tf.Tensor, size: int, cubic: bool
+) -> Taps:
+  """Returns those of OpenCV's `resize`; arguments as for `pillow_taps`."""
+  out = tf.range(size, dtype=tf.float64) + first
+  centre = tf.cast((out + 0.5) * (1 / (resized / side)) - 0.5, tf.float32)
+  base = tf.floor(centre)
+  taps = tf.range(-1.0, 3.0) if cubic else tf.range(2.0)
+  at = base[:, None] + taps
+  distance = tf.abs(centre[:, None] - at)
+  if cubic:
+    weights = _keys(distance, -0.75)
+  else:
+    weights = tf.round((1 - distance) * _OPENCV_ONE)
+  at = tf.clip_by_value(tf.cast(at, tf.int64), 0, tf.cast(side, tf.int64) - 1)
+  return Taps(at, tf.cast(weights, tf.float64))
+
+
+def _pillow(image: tf.Tensor, rows: Taps, columns: Taps) -> tf.Tensor:
+  """Resizes as Pillow: rows first, rounded to uint8, then columns."""
+  image = _across(image, columns, _to_uint8)
+  return _to_uint8(_down(image, rows))
+
+
+def _opencv_cubic(image: tf.Tensor, rows: Taps, columns: Taps) -> tf.Tensor:
+  """Resizes as OpenCV on x86, where Intel's IPP does it: rounds only once."""
+  image = _across(image, columns, tf.identity)
+  return tf.clip_by_value(tf.round(_down(image, rows)), 0, 255)
+
+
+def _opencv_linear(image: tf.Tensor, rows: Taps, columns: Taps) -> tf.Tensor:
+  """Resizes as OpenCV: in fixed point, where bits are cut off on the way."""
+  image = _across(image, columns, lambda sums: tf.floor(sums / 16))
+  weights = tf.cast(rows.weights / 2**16, tf.float32)
+  above, below = (
+    tf.floor(tf.gather(image, rows.positions[:, i]) * weights[:, i, None, None])
+    for i in (0, 1)
+  )
+  return tf.floor((above + below + 2) / 4)
+
+
+def _to_uint8(sums: tf.Tensor) -> tf.Tensor:
+  return tf.clip_by_value(tf.floor(sums + 0.5), 0, 255)
+
+
+def _across(
+  image: tf.Tensor, taps: Taps, finish: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+  """uint8 [rows, columns, 3] -> float32 [rows, size, 3]."""
+  rows, columns, _ = tf.unstack(tf.shape(image))
+  # Plain transposition of a matrix is fast, that of axes before the last not.
+  image = tf.transpose(
+    tf.reshape(tf.cast(image, tf.float32), [rows, columns * 3])
+  )
+  sums = finish(_sums(tf.reshape(image, [columns, 3 * rows]), taps))
+  size = taps.positions.shape[0]
+  image = tf.transpose(tf.reshape(sums, [size * 3, rows]))
+  return tf.reshape(image, [rows, size, 3])
+
+
+def _down(image: tf.Tensor, taps: Taps) -> tf.Tensor:
+  rows, columns, _ = tf.unstack(tf.shape(image))
+  sums = _sums(tf.reshape(image, [rows, columns * 3]), taps)
+  return tf.reshape(sums, [-1, columns, 3])
+
+
+DT = tf.float32
+
+
+def _sums(rows: tf.Tensor, taps: Taps) -> tf.Tensor:
+  """Weighted sums of rows, float32 [rows, across]."""
+  length = tf.shape(rows, tf.int64)[0]
+  size, number = tf.unstack(tf.shape(taps.positions, tf.int64))
+  result = tf.repeat(tf.range(size), number)
+  matrix = csr.sparse_tensor_to_csr_sparse_matrix(
+    tf.stack([result, tf.reshape(taps.positions, [-1])], 1),
+    tf.cast(tf.reshape(taps.weights, [-1]), DT),
+    tf.stack([size, length]),
+  )
+  return csr.sparse_matrix_mat_mul(matrix, tf.cast(rows, DT))
