@@ -123,7 +123,6 @@ def test_a_line_says_what_was_done(tmp_path, capsys):
 
 def test_where_tfds_looks_by_itself(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(tfds.core.constants, 'DATA_DIR', str(tmp_path))
-  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
   assert build(*IMAGES, '--file_format', 'array_record') == 0
   call = "tfds.data_source('imagenet_val_tfrec', split='validation')\n"
   assert capsys.readouterr().out.endswith(call)

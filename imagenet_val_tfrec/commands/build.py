@@ -28,7 +28,7 @@ def add_to(commands: Any) -> None:
   option('--manual_dir', help='folder of the images and labels')
   option(
     '--data_dir',
-    default=tfds.core.constants.get_default_data_dir(),
+    default=tfds.core.constants.DATA_DIR,
     help="TFDS's folder for datasets (%(default)s)",
   )
   option(
