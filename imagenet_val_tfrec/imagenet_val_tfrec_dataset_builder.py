@@ -40,6 +40,9 @@ class Builder(staged_builder.StagedBuilder):
     [985, 417, 970, 978, 971, 599, 920, 879]
   """
 
+  # Where shards are written; None: as the DownloadConfig says.
+  run: runners.Runner | None = None
+
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES: ClassVar = {'1.0.0': 'Initial release.'}
   MANUAL_DOWNLOAD_INSTRUCTIONS = discovery.INSTRUCTIONS
@@ -119,7 +122,7 @@ class Builder(staged_builder.StagedBuilder):
       manual_dir = self._building.manual_dir
     examples = self._examples(manual_dir, limit)
     plan = self._plan(examples, download_config.get_shard_config())
-    run = runners.choose(
+    run = self.run or runners.choose(
       download_config.beam_runner, download_config.beam_options
     )
     folder = self._building.work_dir.shards

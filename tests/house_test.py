@@ -25,9 +25,9 @@ MAY_IMPORT = {
   'dataset': {'core', 'records', 'inputs', 'writing', 'dataset'},
   'pipeline': {'core', 'records', 'pipeline'},
   'evaluation': {'core', 'records', 'inputs', 'pipeline', 'evaluation'},
-  'commands': {'core', 'pipeline', 'evaluation'},
   'verify': {'core', 'records', 'inputs', 'verify'},
 }
+MAY_IMPORT['commands'] = {'', *MAY_IMPORT}  # All; `__main__` imports them.
 MOST_MODULES, MOST_IN_THE_ROOT, MOST_LINES = 9, 8, 400
 
 WITHOUT_TENSORFLOW = [

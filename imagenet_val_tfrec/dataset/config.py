@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.core import command_line, errors, storage
 from imagenet_val_tfrec.inputs import discovery, imagenet, join, sources
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import jpeg
@@ -70,7 +71,10 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   label_file: str | None = None
   num_images: int = 0
   num_classes: int | None = None
-  class_names: Sequence[str] | None = None
+  # TFDS logs a config as it is: not with a thousand names.
+  class_names: Sequence[str] | None = dataclasses.field(
+    default=None, repr=False
+  )
   check_labels: bool = True
   max_pixels: int = jpeg.MAX_PIXELS
   decode_check: bool = False
@@ -180,3 +184,15 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     if labels and labels.file_state == storage.identity_of(path):
       return labels
     return discovery.read_labels(path)
+
+
+def from_flag(text: str | None) -> str | ImagenetValTfrecConfig | None:
+  """Returns what `--config` means: the name of a config, or one as JSON."""
+  if not text or not text.startswith('{'):
+    return text
+  try:
+    return ImagenetValTfrecConfig(**json.loads(text))
+  except (TypeError, ValueError) as e:
+    if words := command_line.of_config(e):
+      raise errors.InputError(words) from e
+    raise

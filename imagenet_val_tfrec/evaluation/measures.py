@@ -89,8 +89,7 @@ class Evaluation:
   @property
   def correct(self) -> np.ndarray:
     """Whether the best class is the label; bool [n]."""
-    correct: np.ndarray = self.classes[:, 0] == self.labels
-    return correct
+    return np.asarray(self.classes[:, 0] == self.labels)
 
   @property
   def top1_interval(self) -> Interval:

@@ -88,7 +88,6 @@ def two_of_a_name(path):
   edit_json(path, lambda info: info['splits'].append(info['splits'][0]))
 
 
-SUMS = 'SHA256SUMS'
 LATER = 'not as TFDS writes it'
 NO_FILE = 'the file cannot be read: '
 TEMPLATE = 'filepathTemplate is '
@@ -119,9 +118,6 @@ HOSTILE = {
       ('digits', f'{{"a": {"9" * 100_000}}}', 'it is not JSON: '),
     )
   },
-  'fifo for sums': (SUMS, fifo, NO_FILE),
-  'too many sums': (SUMS, text(many_sums(101_000)), 'at most 100,100 lines'),
-  'many sums': (SUMS, text(many_sums(100_000)), 'the file is missing'),
   'unknown key': (INFO, info(what=1), LATER),
   'no name': (INFO, info(name=''), "name is ''"),
   'name of garbage': (INFO, info(name=GARBAGE), 'name is '),
@@ -273,6 +269,22 @@ def test_tfds_is_not_shown_hostile_metadata(hostile, case):
   """By which `read` opens version folders, and the builder what is there."""
   with pytest.raises(errors.FileError, match=re.escape(HOSTILE[case][2])):
     metadata.check(str(hostile[case][0]))
+
+
+@pytest.mark.parametrize(
+  ('do', 'says', 'faults'),
+  [
+    (fifo, NO_FILE, 1),
+    (text(many_sums(101_000)), 'at most 100,100 lines', 1),
+    (text(many_sums(100_000)), 'data_0.tfrecord: ', 100_008),
+  ],
+)
+def test_hostile_sums(summed, do, says, faults, capsys):
+  do(summed / 'SHA256SUMS')
+  assert __main__.main(['verify', str(summed)]) == 1
+  out = capsys.readouterr().out
+  assert says in out
+  assert f': {faults:,} faults' in out
 
 
 LOADED = (
