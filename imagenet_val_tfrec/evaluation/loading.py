@@ -58,7 +58,8 @@ def load(model: str, weights: str, recipe: str | None) -> Model:
 
 def _read_recipe(text: str) -> recipes.Recipe:
   library, _, name = text.partition(':')
-  with _in_words(f'--recipe {errors.quoted(text)}'):
+  what = f'--recipe is {errors.quoted(text)}'
+  with _in_words(what, f'; expected such as {_RECIPE}'):
     if library == 'keras':
       return recipes.keras(name)
     if library in _BY_NAME:

@@ -125,9 +125,8 @@ class Evaluation:
     """Top-1 accuracy by class, NaN without images; float64 [classes]."""
     counts = self.class_counts
     right = np.bincount(self.labels[self.correct], minlength=len(counts))
-    return np.divide(
-      right, counts, out=np.full(len(counts), np.nan), where=counts > 0
-    )
+    with np.errstate(invalid='ignore'):
+      return np.asarray(right / counts)
 
   def confusions(self, most: int = 20) -> list[tuple[int, int, int]]:
     """Returns label, best class, and number of images, the most frequent first.
