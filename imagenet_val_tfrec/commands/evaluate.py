@@ -21,19 +21,20 @@ def add_to(commands: Any) -> None:
   parser = commands.add_parser(
     'evaluate',
     help='score a model on a dataset, as its authors did',
-    description='Scores a model on every image of a dataset, prepared as its '
-    'authors did. Ends with one line: accuracies with 95 % intervals, beside '
-    'the published ones.',
+    description='Scores models on every image of a dataset, prepared as their '
+    'authors did. Prints one line for each: accuracies with 95 % intervals, '
+    'beside the published ones.',
   )
   parser.set_defaults(work=_evaluate, unusable=1)
   option = parser.add_argument
   option(
-    'model',
-    nargs='?',
+    'models',
+    nargs='*',
+    metavar='MODEL',
     help='keras:NAME, timm:NAME, torchvision:NAME, a .keras file, or the '
     'folder of a SavedModel',
   )
-  option('--saved_model', metavar='DIR', help='the same as such a folder')
+  option('--saved_model', metavar='DIR', help='such a folder')
   option(
     '--data_dir',
     default=tfds.core.constants.get_default_data_dir(),
@@ -56,21 +57,38 @@ def add_to(commands: Any) -> None:
   )
   option('--batch_size', type=int, default=64, help='images (%(default)s)')
   option('--real_labels', metavar='FILE', help="ReaL labels; timm's are found")
+  option(
+    '--names',
+    metavar='FILE',
+    help='label file with the names of the images, if the dataset was not '
+    "built with ImageNet's true labels",
+  )
   option('--csv', metavar='FILE', help='write a row for each image')
   option('--html', metavar='FILE', help='write a report to look at')
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-  if bool(arguments.model) == bool(arguments.saved_model):
+  saved = [arguments.saved_model] if arguments.saved_model else []
+  models = [*arguments.models, *saved]
+  files = arguments.csv or arguments.html
+  if not models or (files and len(models) > 1):
     raise errors.InputError(
-      'expected one model: keras:NAME, timm:NAME, torchvision:NAME, a .keras '
-      'file, or --saved_model DIR'
+      f'{len(models)} models, expected {"one" if files else "one or more"}: '
+      'keras:NAME, timm:NAME, torchvision:NAME, a .keras file, or '
+      '--saved_model DIR'
     )
-  model = arguments.model or arguments.saved_model
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   # Before TensorFlow: where that has begun to work, PyTorch's import may crash.
-  with contextlib.suppress(ImportError):
-    importlib.import_module(model.partition(':')[0])
+  for library in {model.partition(':')[0] for model in models}:
+    with contextlib.suppress(ImportError):
+      importlib.import_module(library)
+  for model in models:
+    print(_evaluate_one(model, arguments), flush=True)
+  return 0
+
+
+def _evaluate_one(model: str, arguments: argparse.Namespace) -> Any:
+  """Evaluates a model, and writes the files; returns the `Evaluation`."""
   import tensorflow as tf
 
   from imagenet_val_tfrec import evaluation
@@ -94,6 +112,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
       batch_size=arguments.batch_size,
       split=arguments.split,
       real_labels=arguments.real_labels,
+      names=arguments.names,
     )
   except tf.errors.OpError as e:
     folder = os.path.dirname(files.paths[0])
@@ -106,5 +125,4 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     found.to_csv(arguments.csv)
   if arguments.html:
     found.to_html(arguments.html)
-  print(found)
-  return 0
+  return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib
 import io
 import math
 import os
@@ -184,8 +185,7 @@ class Evaluation:
 
   def to_html(self, path: str | os.PathLike[str]) -> None:
     """Writes a report to look at: one file that needs no network."""
-    from imagenet_val_tfrec.evaluation import report
-
+    report = importlib.import_module('imagenet_val_tfrec.evaluation.report')
     report.write_html(self, path)
 
 

@@ -75,10 +75,13 @@ def test_keras_file(folder):
 
 
 def test_saved_model(folder, capsys):
-  more = ('--saved_model', str(folder / 'saved'), '--recipe', JSON)
-  more += ('--split', 'validation[:4]')
+  """Which is as good as the file that it is from."""
+  more = (str(folder / 'daisy.keras'), '--saved_model', str(folder / 'saved'))
+  more += ('--recipe', JSON, '--split', 'validation[:4]')
   assert __main__.main(arguments(folder, *more)) == 0
-  assert capsys.readouterr().out.startswith('saved: top-1 25.0 % ± ')
+  of_file, of_folder = capsys.readouterr().out.splitlines()
+  assert of_file.startswith('daisy: top-1 25.0 % ± ')
+  assert of_folder.startswith('saved: top-1 25.0 % ± ')
 
 
 def test_by_name(folder, capsys):
@@ -94,7 +97,8 @@ def test_by_name(folder, capsys):
 @pytest.mark.parametrize(
   ('more', 'message'),
   [
-    ([], 'expected one model'),
+    ([], '0 models, expected one or more'),
+    (['a.keras', 'b.keras', '--csv', 'a.csv'], '2 models, expected one:'),
     (['keras:ResNet', '--weights', 'none'], 'keras:ResNet cannot be loaded'),
     (['keras:ResNet50', '--weights', 'a.h5'], 'or the path to the weights'),
     (['theirs:resnet50'], 'does not say how its images were prepared'),
