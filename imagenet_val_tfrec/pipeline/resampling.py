@@ -8,7 +8,6 @@ weights and whole rows of pixels at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -40,6 +39,7 @@ def crop(
   resize_size: Sides,
   convention: str,
   cubic: bool,
+  planar: bool,
 ) -> tf.Tensor:
   """Resizes and crops as torchvision, with the pixels of Pillow or OpenCV.
 
@@ -51,9 +51,10 @@ def crop(
     resize_size: What the short side, or the pair of both, becomes.
     convention: 'pillow' or 'opencv'.
     cubic: Whether bicubic, else bilinear.
+    planar: Whether channels are first.
 
   Returns:
-    float32 [*size, 3], whole grey levels, 0..255.
+    float32 [*size, 3] or [3, *size], whole grey levels, 0..255.
   """
   shape = tf.cast(image_ops.shape_of(fields), tf.float64)
   if isinstance(resize_size, int):
@@ -69,10 +70,9 @@ def crop(
   rows, columns = (
     Taps(taps.positions - begin[i], taps.weights) for i, taps in enumerate(axes)
   )
-  if convention == 'pillow':
-    return _pillow(image, rows, columns)
-  resize = _opencv_cubic if cubic else _opencv_linear
-  return resize(image, rows, columns)
+  resize = _pillow if convention == 'pillow' else _opencv
+  image = resize(image, rows, columns, cubic, planar)
+  return tf.reshape(image, [3, *size] if planar else [*size, 3])
 
 
 def _pillow_taps(
@@ -99,7 +99,12 @@ def _pillow_taps(
   weights = _keys(distance, -0.5) if cubic else tf.maximum(1 - distance, 0)
   weights = tf.where(at < end[:, None], weights, 0)
   weights /= tf.reduce_sum(weights, 1, keepdims=True)
-  weights = _away(weights * _PILLOW_ONE) / _PILLOW_ONE
+  error = _away(weights * _PILLOW_ONE) / _PILLOW_ONE - weights
+  if not cubic:
+    # Sums of simple fractions are often just between two grey levels: Pillow's
+    # rounding of weights decides. To show in float32, it is exaggerated.
+    error *= 16
+  weights += error
   return Taps(tf.cast(tf.minimum(at, side - 1), tf.int64), weights)
 
 
@@ -125,73 +130,79 @@ def _opencv_taps(
   taps = tf.range(-1.0, 3.0) if cubic else tf.range(2.0)
   at = base[:, None] + taps
   distance = tf.abs(centre[:, None] - at)
-  if cubic:
-    weights = _keys(distance, -0.75)
-  else:
-    weights = tf.round((1 - distance) * _OPENCV_ONE)
+  weights = _keys(distance, -0.75) if cubic else 1 - distance
+  if not cubic:
+    weights = tf.round(weights * _OPENCV_ONE)
   at = tf.clip_by_value(tf.cast(at, tf.int64), 0, tf.cast(side, tf.int64) - 1)
   return Taps(at, tf.cast(weights, tf.float64))
 
 
-def _pillow(image: tf.Tensor, rows: Taps, columns: Taps) -> tf.Tensor:
-  """Resizes as Pillow: rows first, rounded to uint8, then columns."""
-  image = _across(image, columns, _to_uint8)
-  return _to_uint8(_down(image, rows))
-
-
-def _opencv_cubic(image: tf.Tensor, rows: Taps, columns: Taps) -> tf.Tensor:
-  """Resizes as OpenCV on x86, where Intel's IPP does it: rounds only once."""
-  image = _across(image, columns, tf.identity)
-  return tf.clip_by_value(tf.round(_down(image, rows)), 0, 255)
-
-
-def _opencv_linear(image: tf.Tensor, rows: Taps, columns: Taps) -> tf.Tensor:
-  """Resizes as OpenCV: in fixed point, where bits are cut off on the way."""
-  image = _across(image, columns, lambda sums: tf.floor(sums / 16))
-  weights = tf.cast(rows.weights / 2**16, tf.float32)
-  above, below = (
-    tf.floor(tf.gather(image, rows.positions[:, i]) * weights[:, i, None, None])
-    for i in (0, 1)
-  )
-  return tf.floor((above + below + 2) / 4)
-
-
-def _to_uint8(sums: tf.Tensor) -> tf.Tensor:
-  return tf.clip_by_value(tf.floor(sums + 0.5), 0, 255)
-
-
-def _across(
-  image: tf.Tensor, taps: Taps, finish: Callable[[tf.Tensor], tf.Tensor]
-) -> tf.Tensor:
-  """uint8 [rows, columns, 3] -> float32 [rows, size, 3]."""
-  rows, columns, _ = tf.unstack(tf.shape(image))
-  # Plain transposition of a matrix is fast, that of axes before the last not.
-  image = tf.transpose(
-    tf.reshape(tf.cast(image, tf.float32), [rows, columns * 3])
-  )
-  sums = finish(_sums(tf.reshape(image, [columns, 3 * rows]), taps))
-  size = taps.positions.shape[0]
-  image = tf.transpose(tf.reshape(sums, [size * 3, rows]))
-  return tf.reshape(image, [rows, size, 3])
-
-
-def _down(image: tf.Tensor, taps: Taps) -> tf.Tensor:
-  rows, columns, _ = tf.unstack(tf.shape(image))
-  sums = _sums(tf.reshape(image, [rows, columns * 3]), taps)
-  return tf.reshape(sums, [-1, columns, 3])
-
-
-DT = tf.float32
-
-
-def _sums(rows: tf.Tensor, taps: Taps) -> tf.Tensor:
-  """Weighted sums of rows, float32 [rows, across]."""
-  length = tf.shape(rows, tf.int64)[0]
+def _sums(image: tf.Tensor, taps: Taps) -> tf.Tensor:
+  """Weighted sums of rows: float32 [rows, across] -> [size, across]."""
   size, number = tf.unstack(tf.shape(taps.positions, tf.int64))
   result = tf.repeat(tf.range(size), number)
   matrix = csr.sparse_tensor_to_csr_sparse_matrix(
     tf.stack([result, tf.reshape(taps.positions, [-1])], 1),
-    tf.cast(tf.reshape(taps.weights, [-1]), DT),
-    tf.stack([size, length]),
+    tf.cast(tf.reshape(taps.weights, [-1]), tf.float32),
+    tf.stack([size, tf.shape(image, tf.int64)[0]]),
   )
-  return csr.sparse_matrix_mat_mul(matrix, tf.cast(rows, DT))
+  return csr.sparse_matrix_mat_mul(matrix, image)
+
+
+def _across(image: tf.Tensor, taps: Taps) -> tf.Tensor:
+  """Sums within rows: uint8 [rows, columns, 3] -> float32 [size, 3 * rows]."""
+  rows, columns, _ = tf.unstack(tf.shape(image))
+  pixels = tf.reshape(tf.cast(image, tf.float32), [rows, columns * 3])
+  # A matrix is transposed fast; axes before the last of three, slowly.
+  return _sums(tf.reshape(tf.transpose(pixels), [columns, 3 * rows]), taps)
+
+
+def _upright(sums: tf.Tensor, planar: bool) -> tf.Tensor:
+  """Turns [size, 3 * rows] into [rows, size * 3], or planar [3 * rows, size]."""
+  if planar:
+    return tf.transpose(sums)
+  size = sums.shape[0]
+  return tf.transpose(tf.reshape(sums, [size * 3, -1]))
+
+
+def _down(image: tf.Tensor, taps: Taps, planar: bool) -> tf.Tensor:
+  """Sums within columns, of what `_upright` returns."""
+  return _sums(image, _of_planes(image, taps) if planar else taps)
+
+
+def _of_planes(image: tf.Tensor, taps: Taps) -> Taps:
+  """Repeats taps for each of three planes that lie below one another."""
+  rows = tf.shape(image, tf.int64)[0] // 3
+  positions = [taps.positions + plane * rows for plane in range(3)]
+  return Taps(tf.concat(positions, 0), tf.tile(taps.weights, [3, 1]))
+
+
+def _pillow(
+  image: tf.Tensor, rows: Taps, columns: Taps, cubic: bool, planar: bool
+) -> tf.Tensor:
+  """Rounds to uint8 after each axis; bilinear sums are within it anyway."""
+
+  def to_uint8(sums: tf.Tensor) -> tf.Tensor:
+    rounded = tf.floor(sums + 0.5)
+    return tf.clip_by_value(rounded, 0, 255) if cubic else rounded
+
+  image = _upright(to_uint8(_across(image, columns)), planar)
+  return to_uint8(_down(image, rows, planar))
+
+
+def _opencv(
+  image: tf.Tensor, rows: Taps, columns: Taps, cubic: bool, planar: bool
+) -> tf.Tensor:
+  """Rounds once; bilinear in fixed point, where bits are cut off on the way."""
+  sums = _across(image, columns)
+  if cubic:
+    sums = _down(_upright(sums, planar), rows, planar)
+    return tf.clip_by_value(tf.round(sums), 0, 255)
+  image = _upright(tf.floor(sums / 16), planar)
+  positions, weights = _of_planes(image, rows) if planar else rows
+  weights = tf.cast(weights / 2**16, tf.float32)
+  above, below = (
+    tf.floor(tf.gather(image, positions[:, i]) * weights[:, i, None])
+    for i in (0, 1)
+  )
+  return tf.floor((above + below + 2) / 4)
