@@ -8,6 +8,7 @@ weights and whole rows of pixels at a time.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -16,9 +17,11 @@ from tensorflow.python.ops.linalg.sparse import sparse_csr_matrix_ops as csr
 from imagenet_val_tfrec.pipeline import image_ops
 from imagenet_val_tfrec.pipeline.options import Sides, Size
 
-# Pillow's weights are integers, over this; OpenCV's bilinear ones likewise.
+# Pillow's weights are integers, over this; OpenCV's, too: bilinear ones, and
+# where it does not leave the work to Intel's IPP, which takes no narrow images.
 _PILLOW_ONE = 2.0**22
 _OPENCV_ONE = 2.0**11
+_LEAST_OF_IPP = 4
 
 
 class Taps(NamedTuple):
@@ -62,8 +65,12 @@ def crop(
   else:
     resized = tf.constant(resize_size, tf.float64)
   first = tf.round((resized - size) / 2)  # Of halves the even one, as Python.
-  find = _pillow_taps if convention == 'pillow' else _opencv_taps
-  axes = [find(shape[i], resized[i], first[i], size[i], cubic) for i in (0, 1)]
+  if convention == 'pillow':
+    find = functools.partial(_pillow_taps, cubic)
+  else:
+    fixed = tf.reduce_min(shape) < _LEAST_OF_IPP if cubic else True
+    find = functools.partial(_opencv_taps, cubic, fixed)
+  axes = [find(shape[i], resized[i], first[i], size[i]) for i in (0, 1)]
   begin = tf.stack([taps.positions[0, 0] for taps in axes])
   end = tf.stack([taps.positions[-1, -1] + 1 for taps in axes])
   image = image_ops.decode_exactly(fields, begin, end, convention)
@@ -76,16 +83,16 @@ def crop(
 
 
 def _pillow_taps(
-  side: tf.Tensor, resized: tf.Tensor, first: tf.Tensor, size: int, cubic: bool
+  cubic: bool, side: tf.Tensor, resized: tf.Tensor, first: tf.Tensor, size: int
 ) -> Taps:
   """Returns those of Pillow's `Image.resize`, for a part of the result.
 
   Args:
+    cubic: Whether BICUBIC, else BILINEAR.
     side: Of the source, float64 [].
     resized: Of the whole result, float64 [].
     first: Pixel of the result, float64 [].
     size: How many.
-    cubic: Whether BICUBIC, else BILINEAR.
   """
   scale = side / resized
   wide = tf.maximum(scale, 1)
@@ -121,18 +128,22 @@ def _keys(x: tf.Tensor, a: float) -> tf.Tensor:
 
 
 def _opencv_taps(
-  side: tf.Tensor, resized: tf.Tensor, first: tf.Tensor, size: int, cubic: bool
+  cubic: bool,
+  fixed: bool | tf.Tensor,
+  side: tf.Tensor,
+  resized: tf.Tensor,
+  first: tf.Tensor,
+  size: int,
 ) -> Taps:
-  """Returns those of OpenCV's `resize`; arguments as for `pillow_taps`."""
+  """Returns those of `cv2.resize`; `fixed`: whether in fixed point."""
   out = tf.range(size, dtype=tf.float64) + first
   centre = tf.cast((out + 0.5) * (1 / (resized / side)) - 0.5, tf.float32)
-  base = tf.floor(centre)
   taps = tf.range(-1.0, 3.0) if cubic else tf.range(2.0)
-  at = base[:, None] + taps
+  at = tf.floor(centre)[:, None] + taps
   distance = tf.abs(centre[:, None] - at)
   weights = _keys(distance, -0.75) if cubic else 1 - distance
-  if not cubic:
-    weights = tf.round(weights * _OPENCV_ONE)
+  rounded = tf.round(weights * _OPENCV_ONE) / _OPENCV_ONE
+  weights = tf.where(fixed, rounded, weights)
   at = tf.clip_by_value(tf.cast(at, tf.int64), 0, tf.cast(side, tf.int64) - 1)
   return Taps(at, tf.cast(weights, tf.float64))
 
@@ -158,7 +169,7 @@ def _across(image: tf.Tensor, taps: Taps) -> tf.Tensor:
 
 
 def _upright(sums: tf.Tensor, planar: bool) -> tf.Tensor:
-  """Turns [size, 3 * rows] into [rows, size * 3], or planar [3 * rows, size]."""
+  """Turns [size, 3 * rows] into [rows, size * 3] or planar [3 * rows, size]."""
   if planar:
     return tf.transpose(sums)
   size = sums.shape[0]
@@ -198,9 +209,9 @@ def _opencv(
   if cubic:
     sums = _down(_upright(sums, planar), rows, planar)
     return tf.clip_by_value(tf.round(sums), 0, 255)
-  image = _upright(tf.floor(sums / 16), planar)
+  image = _upright(tf.floor(sums * (_OPENCV_ONE / 16)), planar)
   positions, weights = _of_planes(image, rows) if planar else rows
-  weights = tf.cast(weights / 2**16, tf.float32)
+  weights = tf.cast(weights * (_OPENCV_ONE / 2**16), tf.float32)
   above, below = (
     tf.floor(tf.gather(image, positions[:, i]) * weights[:, i, None])
     for i in (0, 1)
