@@ -9,7 +9,9 @@ is interpolated from fewer neighbours.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import simplejpeg
 import tensorflow as tf
 
 from imagenet_val_tfrec.pipeline.options import Size
@@ -130,8 +132,32 @@ def decode_exactly(
       image, tf.concat([begin - first, [0]], 0), [*tf.unstack(end - begin), 3]
     )
 
+  def cmyk() -> tf.Tensor:
+    image = tf.numpy_function(_decode_cmyk, [encoded], tf.uint8)
+    image = tf.slice(
+      image, tf.concat([begin, [0]], 0), [*tf.unstack(end - begin), 4]
+    )
+    return _rgb_of(tf.cast(image, tf.int32), convention)
+
   with tf.control_dependencies([_check_shape(fields, found)]):
-    return colour()
+    return tf.cond(found[2] == 4, cmyk, colour)
+
+
+def _decode_cmyk(encoded: bytes) -> Any:
+  """Decodes by simplejpeg, as TensorFlow gives no more than RGB."""
+  return simplejpeg.decode_jpeg(encoded, 'CMYK')
+
+
+def _rgb_of(cmyk: tf.Tensor, convention: str) -> tf.Tensor:
+  """Converts int32 [h, w, 4] as in the file: all four inverted, as Adobe's."""
+  colours, black = cmyk[:, :, :3], cmyk[:, :, 3:]
+  ink = (255 - colours) * black
+  if convention == 'pillow':
+    ink += 128
+    ink = (ink // 256 + ink) // 256
+  else:
+    ink //= 256
+  return tf.cast(black - ink, tf.uint8)
 
 
 def resize(image: tf.Tensor, size: Size, antialias: bool) -> tf.Tensor:

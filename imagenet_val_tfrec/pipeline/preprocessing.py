@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import tensorflow as tf
 
 from imagenet_val_tfrec.pipeline import image_ops, options, resampling
 from imagenet_val_tfrec.pipeline.options import Sides, Size
-from imagenet_val_tfrec.pipeline.recipes import Recipe, Scaling
+from imagenet_val_tfrec.pipeline.recipes import Recipe
 
 Mode = Literal['exact', 'fast', 'random']
 _Range = tuple[float, float]
+
+# Of the scalings 'caffe' (BGR) and 'torch' (means, deviations), as in Keras.
+_CAFFE_MEANS = np.array([103.939, 116.779, 123.68])
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # Pixels around a window, for its outermost ones are not those of the whole.
 _MARGIN = 2
@@ -127,33 +132,44 @@ def follow(
     image = _whole_then_crop(
       fields, size, recipe.resize_size, recipe.interpolation
     )
+    if recipe.channels_first:
+      image = tf.transpose(image, [2, 0, 1])
   else:
     image = resampling.crop(
       fields,
       size,
       recipe.resize_size,
       recipe.convention,
-      recipe.interpolation == 'bicubic',
+      cubic=recipe.interpolation == 'bicubic',
+      planar=recipe.channels_first,
     )
-  image = _scale(tf.ensure_shape(image, [*size, 3]), recipe.scaling)
-  if recipe.channels_first:
-    image = tf.transpose(image, [2, 0, 1])
+  image = _scale(image, size, recipe)
   return image, image_ops.label_of(fields, num_classes)
 
 
-def _scale(image: tf.Tensor, scaling: Scaling) -> tf.Tensor:
-  """Scales 0..255, float32 [height, width, 3], as `Recipe` says."""
+def _scale(image: tf.Tensor, size: Size, recipe: Recipe) -> tf.Tensor:
+  """Scales 0..255, float32, as `Recipe` says."""
+  shape = [3, *size] if recipe.channels_first else [*size, 3]
+  image = tf.ensure_shape(image, shape)
+  scaling = recipe.scaling
   if scaling == 'none':
     return image
   if scaling == 'caffe':
-    return tf.reverse(image, [2]) - [103.939, 116.779, 123.68]
-  if scaling == 'tf':
-    scaling = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-  elif scaling == 'torch':
-    scaling = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-  means, deviations = (tf.constant(part, tf.float64) for part in scaling)
-  factor = tf.cast(1 / (255 * deviations), tf.float32)
-  return image * factor - tf.cast(means / deviations, tf.float32)
+    image = tf.reverse(image, [shape.index(3)])
+    means, deviations = _CAFFE_MEANS / 255, np.full(3, 1 / 255)
+  elif scaling == 'tf':
+    means = deviations = np.full(3, 0.5)
+  else:
+    means, deviations = np.array(_IMAGENET if scaling == 'torch' else scaling)
+  factor, offset = 1 / (255 * deviations), means / deviations
+  line = np.stack([factor, offset]).astype(np.float32)
+  # Broadcast over few long rows, for over many of three it is slow.
+  if recipe.channels_first:
+    rows, line = 3, line[:, :, None]
+  else:
+    rows, line = size[0], np.tile(line, size[1])
+  image = tf.reshape(image, [rows, -1]) * line[0] - line[1]
+  return tf.reshape(image, shape)
 
 
 def check_options(image_size: Sides, resize_size: Sides, mode: Mode) -> Size:

@@ -8,7 +8,7 @@ weights and whole rows of pixels at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -17,9 +17,11 @@ from tensorflow.python.ops.linalg.sparse import sparse_csr_matrix_ops as csr
 from imagenet_val_tfrec.pipeline import image_ops
 from imagenet_val_tfrec.pipeline.options import Sides, Size
 
-# Pillow's weights are integers, over this; OpenCV's bilinear ones likewise.
+# Pillow's weights are integers, over this; OpenCV's, too: bilinear ones, and
+# where it does not leave the work to Intel's IPP, which takes no narrow images.
 _PILLOW_ONE = 2.0**22
 _OPENCV_ONE = 2.0**11
+_LEAST_OF_IPP = 4
 
 
 class Taps(NamedTuple):
@@ -40,6 +42,7 @@ def crop(
   resize_size: Sides,
   convention: str,
   cubic: bool,
+  planar: bool,
 ) -> tf.Tensor:
   """Resizes and crops as torchvision, with the pixels of Pillow or OpenCV.
 
@@ -51,9 +54,10 @@ def crop(
     resize_size: What the short side, or the pair of both, becomes.
     convention: 'pillow' or 'opencv'.
     cubic: Whether bicubic, else bilinear.
+    planar: Whether channels are first.
 
   Returns:
-    float32 [*size, 3], whole grey levels, 0..255.
+    float32 [*size, 3] or [3, *size], whole grey levels, 0..255.
   """
   shape = tf.cast(image_ops.shape_of(fields), tf.float64)
   if isinstance(resize_size, int):
@@ -61,31 +65,34 @@ def crop(
   else:
     resized = tf.constant(resize_size, tf.float64)
   first = tf.round((resized - size) / 2)  # Of halves the even one, as Python.
-  find = _pillow_taps if convention == 'pillow' else _opencv_taps
-  axes = [find(shape[i], resized[i], first[i], size[i], cubic) for i in (0, 1)]
+  if convention == 'pillow':
+    find = functools.partial(_pillow_taps, cubic)
+  else:
+    fixed = tf.reduce_min(shape) < _LEAST_OF_IPP if cubic else True
+    find = functools.partial(_opencv_taps, cubic, fixed)
+  axes = [find(shape[i], resized[i], first[i], size[i]) for i in (0, 1)]
   begin = tf.stack([taps.positions[0, 0] for taps in axes])
   end = tf.stack([taps.positions[-1, -1] + 1 for taps in axes])
   image = image_ops.decode_exactly(fields, begin, end, convention)
   rows, columns = (
     Taps(taps.positions - begin[i], taps.weights) for i, taps in enumerate(axes)
   )
-  if convention == 'pillow':
-    return _pillow(image, rows, columns)
-  resize = _opencv_cubic if cubic else _opencv_linear
-  return resize(image, rows, columns)
+  resize = _pillow if convention == 'pillow' else _opencv
+  image = resize(image, rows, columns, cubic, planar)
+  return tf.reshape(image, [3, *size] if planar else [*size, 3])
 
 
 def _pillow_taps(
-  side: tf.Tensor, resized: tf.Tensor, first: tf.Tensor, size: int, cubic: bool
+  cubic: bool, side: tf.Tensor, resized: tf.Tensor, first: tf.Tensor, size: int
 ) -> Taps:
   """Returns those of Pillow's `Image.resize`, for a part of the result.
 
   Args:
+    cubic: Whether BICUBIC, else BILINEAR.
     side: Of the source, float64 [].
     resized: Of the whole result, float64 [].
     first: Pixel of the result, float64 [].
     size: How many.
-    cubic: Whether BICUBIC, else BILINEAR.
   """
   scale = side / resized
   wide = tf.maximum(scale, 1)
@@ -99,7 +106,12 @@ def _pillow_taps(
   weights = _keys(distance, -0.5) if cubic else tf.maximum(1 - distance, 0)
   weights = tf.where(at < end[:, None], weights, 0)
   weights /= tf.reduce_sum(weights, 1, keepdims=True)
-  weights = _away(weights * _PILLOW_ONE) / _PILLOW_ONE
+  error = _away(weights * _PILLOW_ONE) / _PILLOW_ONE - weights
+  if not cubic:
+    # Sums of simple fractions are often just between two grey levels: Pillow's
+    # rounding of weights decides. To show in float32, it is exaggerated.
+    error *= 16
+  weights += error
   return Taps(tf.cast(tf.minimum(at, side - 1), tf.int64), weights)
 
 
@@ -116,82 +128,92 @@ def _keys(x: tf.Tensor, a: float) -> tf.Tensor:
 
 
 def _opencv_taps(
-  side: tf.Tensor, resized: tf.Tensor, first: tf.Tensor, size: int, cubic: bool
+  cubic: bool,
+  fixed: bool | tf.Tensor,
+  side: tf.Tensor,
+  resized: tf.Tensor,
+  first: tf.Tensor,
+  size: int,
 ) -> Taps:
-  """Returns those of OpenCV's `resize`; arguments as for `pillow_taps`."""
+  """Returns those of `cv2.resize`; `fixed`: whether in fixed point."""
   out = tf.range(size, dtype=tf.float64) + first
   centre = tf.cast((out + 0.5) * (1 / (resized / side)) - 0.5, tf.float32)
-  base = tf.floor(centre)
   taps = tf.range(-1.0, 3.0) if cubic else tf.range(2.0)
-  at = base[:, None] + taps
+  at = tf.floor(centre)[:, None] + taps
   distance = tf.abs(centre[:, None] - at)
-  if cubic:
-    weights = _keys(distance, -0.75)
-  else:
-    weights = tf.round((1 - distance) * _OPENCV_ONE)
+  weights = _keys(distance, -0.75) if cubic else 1 - distance
+  rounded = tf.round(weights * _OPENCV_ONE) / _OPENCV_ONE
+  weights = tf.where(fixed, rounded, weights)
   at = tf.clip_by_value(tf.cast(at, tf.int64), 0, tf.cast(side, tf.int64) - 1)
   return Taps(at, tf.cast(weights, tf.float64))
 
 
-def _pillow(image: tf.Tensor, rows: Taps, columns: Taps) -> tf.Tensor:
-  """Resizes as Pillow: rows first, rounded to uint8, then columns."""
-  image = _across(image, columns, _to_uint8)
-  return _to_uint8(_down(image, rows))
-
-
-def _opencv_cubic(image: tf.Tensor, rows: Taps, columns: Taps) -> tf.Tensor:
-  """Resizes as OpenCV on x86, where Intel's IPP does it: rounds only once."""
-  image = _across(image, columns, tf.identity)
-  return tf.clip_by_value(tf.round(_down(image, rows)), 0, 255)
-
-
-def _opencv_linear(image: tf.Tensor, rows: Taps, columns: Taps) -> tf.Tensor:
-  """Resizes as OpenCV: in fixed point, where bits are cut off on the way."""
-  image = _across(image, columns, lambda sums: tf.floor(sums / 16))
-  weights = tf.cast(rows.weights / 2**16, tf.float32)
-  above, below = (
-    tf.floor(tf.gather(image, rows.positions[:, i]) * weights[:, i, None, None])
-    for i in (0, 1)
-  )
-  return tf.floor((above + below + 2) / 4)
-
-
-def _to_uint8(sums: tf.Tensor) -> tf.Tensor:
-  return tf.clip_by_value(tf.floor(sums + 0.5), 0, 255)
-
-
-def _across(
-  image: tf.Tensor, taps: Taps, finish: Callable[[tf.Tensor], tf.Tensor]
-) -> tf.Tensor:
-  """uint8 [rows, columns, 3] -> float32 [rows, size, 3]."""
-  rows, columns, _ = tf.unstack(tf.shape(image))
-  # Plain transposition of a matrix is fast, that of axes before the last not.
-  image = tf.transpose(
-    tf.reshape(tf.cast(image, tf.float32), [rows, columns * 3])
-  )
-  sums = finish(_sums(tf.reshape(image, [columns, 3 * rows]), taps))
-  size = taps.positions.shape[0]
-  image = tf.transpose(tf.reshape(sums, [size * 3, rows]))
-  return tf.reshape(image, [rows, size, 3])
-
-
-def _down(image: tf.Tensor, taps: Taps) -> tf.Tensor:
-  rows, columns, _ = tf.unstack(tf.shape(image))
-  sums = _sums(tf.reshape(image, [rows, columns * 3]), taps)
-  return tf.reshape(sums, [-1, columns, 3])
-
-
-DT = tf.float32
-
-
-def _sums(rows: tf.Tensor, taps: Taps) -> tf.Tensor:
-  """Weighted sums of rows, float32 [rows, across]."""
-  length = tf.shape(rows, tf.int64)[0]
+def _sums(image: tf.Tensor, taps: Taps) -> tf.Tensor:
+  """Weighted sums of rows: float32 [rows, across] -> [size, across]."""
   size, number = tf.unstack(tf.shape(taps.positions, tf.int64))
   result = tf.repeat(tf.range(size), number)
   matrix = csr.sparse_tensor_to_csr_sparse_matrix(
     tf.stack([result, tf.reshape(taps.positions, [-1])], 1),
-    tf.cast(tf.reshape(taps.weights, [-1]), DT),
-    tf.stack([size, length]),
+    tf.cast(tf.reshape(taps.weights, [-1]), tf.float32),
+    tf.stack([size, tf.shape(image, tf.int64)[0]]),
   )
-  return csr.sparse_matrix_mat_mul(matrix, tf.cast(rows, DT))
+  return csr.sparse_matrix_mat_mul(matrix, image)
+
+
+def _across(image: tf.Tensor, taps: Taps) -> tf.Tensor:
+  """Sums within rows: uint8 [rows, columns, 3] -> float32 [size, 3 * rows]."""
+  rows, columns, _ = tf.unstack(tf.shape(image))
+  pixels = tf.reshape(tf.cast(image, tf.float32), [rows, columns * 3])
+  # A matrix is transposed fast; axes before the last of three, slowly.
+  return _sums(tf.reshape(tf.transpose(pixels), [columns, 3 * rows]), taps)
+
+
+def _upright(sums: tf.Tensor, planar: bool) -> tf.Tensor:
+  """Turns [size, 3 * rows] into [rows, size * 3] or planar [3 * rows, size]."""
+  if planar:
+    return tf.transpose(sums)
+  size = sums.shape[0]
+  return tf.transpose(tf.reshape(sums, [size * 3, -1]))
+
+
+def _down(image: tf.Tensor, taps: Taps, planar: bool) -> tf.Tensor:
+  """Sums within columns, of what `_upright` returns."""
+  return _sums(image, _of_planes(image, taps) if planar else taps)
+
+
+def _of_planes(image: tf.Tensor, taps: Taps) -> Taps:
+  """Repeats taps for each of three planes that lie below one another."""
+  rows = tf.shape(image, tf.int64)[0] // 3
+  positions = [taps.positions + plane * rows for plane in range(3)]
+  return Taps(tf.concat(positions, 0), tf.tile(taps.weights, [3, 1]))
+
+
+def _pillow(
+  image: tf.Tensor, rows: Taps, columns: Taps, cubic: bool, planar: bool
+) -> tf.Tensor:
+  """Rounds to uint8 after each axis; bilinear sums are within it anyway."""
+
+  def to_uint8(sums: tf.Tensor) -> tf.Tensor:
+    rounded = tf.floor(sums + 0.5)
+    return tf.clip_by_value(rounded, 0, 255) if cubic else rounded
+
+  image = _upright(to_uint8(_across(image, columns)), planar)
+  return to_uint8(_down(image, rows, planar))
+
+
+def _opencv(
+  image: tf.Tensor, rows: Taps, columns: Taps, cubic: bool, planar: bool
+) -> tf.Tensor:
+  """Rounds once; bilinear in fixed point, where bits are cut off on the way."""
+  sums = _across(image, columns)
+  if cubic:
+    sums = _down(_upright(sums, planar), rows, planar)
+    return tf.clip_by_value(tf.round(sums), 0, 255)
+  image = _upright(tf.floor(sums * (_OPENCV_ONE / 16)), planar)
+  positions, weights = _of_planes(image, rows) if planar else rows
+  weights = tf.cast(weights * (_OPENCV_ONE / 2**16), tf.float32)
+  above, below = (
+    tf.floor(tf.gather(image, positions[:, i]) * weights[:, i, None])
+    for i in (0, 1)
+  )
+  return tf.floor((above + below + 2) / 4)
