@@ -77,7 +77,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
       'keras:NAME, timm:NAME, torchvision:NAME, a .keras file, or '
       '--saved_model DIR'
     )
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   # Before TensorFlow: where that has begun to work, PyTorch's import may crash.
   for library in {model.partition(':')[0] for model in models}:
     with contextlib.suppress(ImportError):
