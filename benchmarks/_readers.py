@@ -120,6 +120,12 @@ def _evaluation(data: Data, **options: Any) -> Epoch:
   return functools.partial(_sizes, dataset)
 
 
+def _recipe(data: Data, **fields: Any) -> Epoch:
+  from imagenet_val_tfrec import recipes
+
+  return _evaluation(data, recipe=recipes.Recipe(**fields))
+
+
 def _training(data: Data, *, epochs: int = 1) -> Epoch:
   from imagenet_val_tfrec import pipeline
 
@@ -255,6 +261,11 @@ READERS: dict[str, Reader] = {
   'exact, antialias': functools.partial(_evaluation, antialias=True),
   'fast, antialias': functools.partial(
     _evaluation, mode='fast', antialias=True
+  ),
+  'recipe, tensorflow': _recipe,
+  'recipe, pillow': functools.partial(_recipe, convention='pillow'),
+  'recipe, opencv': functools.partial(
+    _recipe, convention='opencv', interpolation='bicubic'
   ),
   'torch, Pillow': _torch,
   'webdataset, Pillow': _webdataset,

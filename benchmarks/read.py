@@ -8,9 +8,10 @@ B C, A B C, …), and ratios are taken within a round.
 
 All but `undecoded`, `legacy.parser` and `bare decoding` give batches of float32
 [64, 224, 224, 3]: the short side resized to 256, then a central crop, or for
-training a random one. `exact`, `fast` and `training` are this project's
-pipelines. `tfds.load` is the usual one, with a map that resizes and crops.
-`bare decoding` is libjpeg-turbo in threads, from memory, into a reused buffer.
+training a random one. `exact`, `fast`, `training` and `recipe` (its convention
+after it; `opencv` bicubic) are this project's pipelines. `tfds.load` is the
+usual one, with a map that resizes and crops. `bare decoding` is libjpeg-turbo
+in threads, from memory, into a reused buffer.
 Rows of what is not installed (extra `bench`) are left out, which is said.
 
 Columns:

@@ -18,6 +18,7 @@ import sys
 import warnings
 
 import making
+import keras
 import numpy as np
 import pytest
 import stores
@@ -239,7 +240,7 @@ def place(tmp_path, monkeypatch) -> pathlib.Path:
   (tmp_path / 'val.txt').symlink_to(DUMMY / 'val.txt')
   (tmp_path / 'flowers').symlink_to(DUMMY / 'val_images')
   (tmp_path / 'flowers.txt').symlink_to(DUMMY / 'val.txt')
-  monkeypatch.setattr(tf.keras.applications, 'ResNet50', SmallModel)
+  monkeypatch.setattr(keras.applications, 'ResNet50', SmallModel)
   data_dir = str(tmp_path / 'data')
   monkeypatch.setattr(tfds.core.constants, 'DATA_DIR', data_dir)
   return tmp_path
@@ -310,9 +311,7 @@ def test_what_is_evaluated_is_right_to_the_last_example(place):
   names = {'DATA_DIR': builder}
   exec(evaluate.replace(' 64', ' 5'), names)
   metrics = names['model'].get_metrics_result()
-  plain = pipeline.evaluation_dataset(
-    builder, 8, transform=names['preprocess_input']
-  )
+  plain = pipeline.evaluation_dataset(builder, 8, recipe=names['recipe'])
   predicted = SmallModel().predict(plain.map(lambda images, _: images))
   expected = -np.log(predicted[range(8), LABELS]).mean()
   found = float(metrics['sparse_categorical_crossentropy'])
