@@ -17,8 +17,8 @@ import subprocess
 import sys
 import warnings
 
-import making
 import keras
+import making
 import numpy as np
 import pytest
 import stores
@@ -343,7 +343,7 @@ def test_evaluating(place, capsys, monkeypatch):
   build()
   for name in ('MobileNetV2', 'ResNet50'):
     make = lambda weights='imagenet': SmallModel()  # noqa: E731
-    monkeypatch.setattr(tf.keras.applications, name, make)
+    monkeypatch.setattr(keras.applications, name, make)
   names = run('docs/EVALUATING.md')
   assert names['result'].labels.tolist() == LABELS
   of_cell, *of_command = capsys.readouterr().out.splitlines()

@@ -298,7 +298,7 @@ def test_a_keras_model(dataset):
 
   inputs = keras.Input((16, 16, 3))
   outputs = keras.layers.GlobalAveragePooling2D()(inputs)
-  outputs = keras.layers.Dense(1000, name='scores')(outputs)
+  outputs = keras.layers.Dense(1000)(outputs)
   model = keras.Model(inputs, outputs, name='tiny')
   kernel = np.zeros((3, 1000), np.float32)
   bias = np.zeros(1000, np.float32)
