@@ -43,7 +43,7 @@ def load(model: str, weights: str, recipe: str | None) -> Model:
   replaced = _read_recipe(recipe) if recipe else None
   if library in _BY_NAME:
     advice = '; without a network: --weights FILE' * (weights == 'imagenet')
-    with _in_words(f'{model} cannot be loaded', advice):
+    with _in_words(f'{model} with weights {weights} cannot be loaded', advice):
       predict, own = _BY_NAME[library](name, weights)
     return Model(name, predict, replaced or own)
   if replaced is None:

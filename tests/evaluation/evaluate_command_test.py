@@ -99,7 +99,10 @@ def test_by_name(folder, capsys):
   [
     ([], '0 models, expected one or more'),
     (['a.keras', 'b.keras', '--csv', 'a.csv'], '2 models, expected one:'),
-    (['keras:ResNet', '--weights', 'none'], 'keras:ResNet cannot be loaded'),
+    (
+      ['keras:ResNet', '--weights', 'none'],
+      'keras:ResNet with weights none cannot be loaded',
+    ),
     (['keras:ResNet50', '--weights', 'a.h5'], 'or the path to the weights'),
     (['theirs:resnet50'], 'does not say how its images were prepared'),
     (['a.keras'], 'does not say how its images were prepared'),
