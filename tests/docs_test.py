@@ -17,8 +17,8 @@ import subprocess
 import sys
 import warnings
 
-import making
 import keras
+import making
 import numpy as np
 import pytest
 import stores
