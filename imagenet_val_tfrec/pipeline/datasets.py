@@ -123,7 +123,7 @@ def evaluation_dataset(
     weight = (1.0,) if last_batch == 'pad' else ()
     return image, label + label_offset, *weight
 
-  dataset = read.read_in_order(files).map(example, **parallel)
+  dataset = read.read_in_order(files).map(read.as_it_is(example), **parallel)
   if last_batch == 'pad':
     image, *_ = dataset.element_spec
     nothing = tf.zeros(image.shape), label_offset, 0.0
@@ -233,8 +233,10 @@ def training_dataset(
   if epochs is not None:
     numbers = numbers.take(epochs)
   # At hand while the next epoch fills its buffer, ten times as fast as the map.
-  dataset = numbers.flat_map(epoch).prefetch(shuffle_buffer // 4 + 1)
-  dataset = dataset.map(example, **parallel)
+  dataset = numbers.flat_map(read.as_it_is(epoch)).prefetch(
+    shuffle_buffer // 4 + 1
+  )
+  dataset = dataset.map(read.as_it_is(example), **parallel)
   dataset = dataset.batch(batch_size, drop_remainder=True)
   steps = tf.data.INFINITE_CARDINALITY
   if epochs is not None and files.total is not None:

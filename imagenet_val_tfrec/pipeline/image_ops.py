@@ -37,14 +37,16 @@ def parse_record(record: tf.Tensor) -> Fields:
 
 def label_of(fields: Fields, num_classes: int | None = None) -> tf.Tensor:
   """Returns the label, int32 []; it must be below `num_classes`, if given."""
-  label, wrong = fields['label'], 'the label is out of range'
+  label = fields['label']
   most = tf.int32.max if num_classes is None else num_classes - 1
-  checks = [
-    tf.debugging.assert_non_negative(label, wrong),
-    tf.debugging.assert_less_equal(label, tf.cast(most, label.dtype), wrong),
-  ]
-  with tf.control_dependencies(checks):
+  in_range = (label >= 0) & (label <= tf.cast(most, label.dtype))
+  with tf.control_dependencies([_check(in_range, 'the label is out of range')]):
     return tf.cast(label, tf.int32)
+
+
+def _check(condition: tf.Tensor, message: str) -> tf.Operation | None:
+  """The bare operation: `tf.debugging` makes a branch of it, which costs."""
+  return tf.raw_ops.Assert(condition=condition, data=[message])
 
 
 def decode(fields: Fields) -> tf.Tensor:
@@ -55,10 +57,10 @@ def decode(fields: Fields) -> tf.Tensor:
 
 
 def _check_shape(fields: Fields, found: tf.Tensor) -> tf.Operation | None:
-  return tf.debugging.assert_equal(
-    tf.cast(found[:2], tf.int64),
-    tf.stack([fields['height'], fields['width']]),
-    message='the image is not as high and wide as its record says',
+  stored = tf.cast(shape_of(fields), found.dtype)
+  return _check(
+    tf.reduce_all(found[:2] == stored),
+    'the image is not as high and wide as its record says',
   )
 
 

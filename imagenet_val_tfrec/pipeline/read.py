@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -145,7 +146,9 @@ def check_batch(files: RecordFiles, split: str, batch_size: int) -> None:
 
 def read_in_order(files: RecordFiles) -> tf.data.Dataset:
   """Reads serialised examples in order; one too many or few is an error."""
-  dataset = tf.data.Dataset.from_tensor_slices(files[:3]).flat_map(_read)
+  dataset = tf.data.Dataset.from_tensor_slices(files[:3]).flat_map(
+    as_it_is(_read)
+  )
   if files.total is None:
     return dataset
   return dataset.apply(tf.data.experimental.assert_cardinality(files.total))
@@ -167,9 +170,20 @@ def read_shuffled(
     tf.random.set_seed(1)
   shards = tuple(tf.gather(column, order) for column in files[:3])
   dataset = tf.data.Dataset.from_tensor_slices(shards)
-  dataset = dataset.interleave(_read, _INTERLEAVED, block_length=1)
+  dataset = dataset.interleave(as_it_is(_read), _INTERLEAVED, block_length=1)
   seed = tf.random.stateless_uniform([], of_records, None, None, tf.int64)
   return dataset.shuffle(buffer_size, seed, reshuffle_each_iteration=False)
+
+
+def as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+  """Spares it AutoGraph, which takes most of the time until a dataset is ready.
+
+  For functions without a branch or loop that depends on tensors.
+  """
+  as_it_is: Callable[..., Any] = tf.autograph.experimental.do_not_convert(
+    function
+  )
+  return as_it_is
 
 
 def _read(path: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
