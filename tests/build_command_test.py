@@ -121,6 +121,15 @@ def test_a_line_says_what_was_done(tmp_path, capsys):
   assert capsys.readouterr() == (line(how, data_dir) + '\n', '')
 
 
+def test_a_home_is_found(tmp_path, monkeypatch, capsys):
+  """No shell replaces the tilde in `--manual_dir=~/manual`."""
+  monkeypatch.setenv('HOME', str(tmp_path))
+  (tmp_path / 'manual').symlink_to(making.DUMMY)
+  for how in ('built', 'already there, checked'):
+    assert build('--manual_dir=~/manual', '--data_dir=~/data') == 0
+    assert capsys.readouterr() == (line(how, tmp_path / 'data') + '\n', '')
+
+
 def test_where_tfds_looks_by_itself(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(tfds.core.constants, 'DATA_DIR', str(tmp_path))
   assert build(*IMAGES, '--file_format', 'array_record') == 0

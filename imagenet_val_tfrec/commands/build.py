@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -28,6 +29,7 @@ def add_to(commands: Any) -> None:
   option('--manual_dir', help='folder of the images and labels')
   option(
     '--data_dir',
+    type=os.path.expanduser,  # No shell does it in --data_dir=~/data.
     default=tfds.core.constants.DATA_DIR,
     help="TFDS's folder for datasets (%(default)s)",
   )

@@ -54,11 +54,9 @@ def tell_briefly() -> None:
     return
 
   def hook(kind: Any, error: BaseException, traceback: Any) -> None:
-    if isinstance(error, KeyboardInterrupt):
-      print('interrupted', file=sys.stderr)
-    elif words := in_words(error) or of_config(error):
+    if words := in_words(error) or of_config(error):
       _tell(f'error: {words}')
-    else:
+    elif not isinstance(error, KeyboardInterrupt):  # Its builder tells.
       sys.__excepthook__(kind, error, traceback)
 
   sys.excepthook = hook

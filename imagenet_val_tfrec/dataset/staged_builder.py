@@ -109,7 +109,7 @@ class StagedBuilder(
     downloads = os.path.join(self._data_dir_root, 'downloads')
     download_dir = download_dir or downloads
     manual_dir = config.manual_dir or os.path.join(download_dir, 'manual')
-    manual_dir = os.fspath(manual_dir)
+    manual_dir = os.path.expanduser(manual_dir)
     storage.check_for_tfds(manual_dir)
     if storage.exists(target) and not mode.overwrite_dataset:
       if self._closed:
