@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 import imagenet_val_tfrec
 from imagenet_val_tfrec import (
   evaluation,
+  imagenet,
   images_to_tfrec,
   legacy,
   pipeline,
@@ -23,9 +24,11 @@ PUBLIC = [
   *(getattr(legacy, name) for name in legacy.__all__),
   *(getattr(pipeline, name) for name in pipeline.__all__),
   *(images_to_tfrec.make_tfrec, verify_lib.verify, evaluation.evaluate),
+  imagenet.class_name,
 ]
 NAMES = {
   'evaluation': evaluation,
+  'imagenet': imagenet,
   'imagenet_val_tfrec': imagenet_val_tfrec,
   'legacy': legacy,
   'make_tfrec': images_to_tfrec.make_tfrec,
