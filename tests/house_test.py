@@ -146,7 +146,11 @@ def test_what_is_installed(tmp_path):
   names = {str(path.relative_to(target)) for path in target.rglob('*')}
   for name in ('README.md', 'CITATIONS.bib', 'TAGS.txt', 'py.typed'):
     assert f'imagenet_val_tfrec/{name}' in names
-  for path in (*PACKAGE.rglob('*.py'), *PACKAGE.rglob('class_names.txt')):
+  for path in (
+    *PACKAGE.rglob('*.py'),
+    *PACKAGE.rglob('class_names.txt'),
+    *PACKAGE.rglob('report.html'),
+  ):
     assert path.relative_to(ROOT).as_posix() in names
   assert not [n for n in names if n.startswith(('tests', 'dummy_data'))]
   assert {'bin/images_to_tfrec', 'bin/imagenet_val_tfrec'} <= names
