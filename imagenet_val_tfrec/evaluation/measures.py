@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import importlib
 import io
 import math
 import os
@@ -185,7 +184,8 @@ class Evaluation:
 
   def to_html(self, path: str | os.PathLike[str]) -> None:
     """Writes a report to look at: one file that needs no network."""
-    report = importlib.import_module('imagenet_val_tfrec.evaluation.report')
+    from imagenet_val_tfrec.evaluation import report  # Which imports this.
+
     report.write_html(self, path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -74,10 +75,15 @@ def write_html(evaluation: Evaluation, path: str | os.PathLike[str]) -> None:
 def _name(evaluation: Evaluation, number: int) -> str:
   """Returns the name that people know a class by, if it is ImageNet's."""
   name = evaluation.class_name(number)
-  return _KNOWN.get(name, name)
+  return _known_names().get(name, name)
 
 
-_KNOWN = {wnid: imagenet.class_name(i) for i, wnid in enumerate(imagenet.wnids())}
+@functools.cache
+def _known_names() -> dict[str, str]:
+  return {
+    wnid: imagenet.class_name(label)
+    for label, wnid in enumerate(imagenet.wnids())
+  }
 
 
 def _measures(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
@@ -139,9 +145,9 @@ def _describe(evaluation: Evaluation, row: int, picture: str) -> dict[str, Any]:
   return {
     'picture': picture,
     'name': names[row] if names else f'image {index:,}',
-    'label': _name(evaluation, evaluation.labels[row]),
+    'label': _name(evaluation, int(evaluation.labels[row])),
     'label_confidence': float(evaluation.label_confidences[row]),
-    'best': _name(evaluation, evaluation.classes[row, 0]),
+    'best': _name(evaluation, int(evaluation.classes[row, 0])),
     'confidence': float(evaluation.confidences[row, 0]),
   }
 
@@ -193,7 +199,8 @@ def _reliability(evaluation: Evaluation) -> dict[str, Any]:
           'accuracy': accuracy,
         }
       )
-  return {'rows': rows, 'error': error, 'width': 1 / _BINS}
+  most = max(row['part'] for row in rows)
+  return {'rows': rows, 'error': error, 'width': 1 / _BINS, 'most': most}
 
 
 def _facts(evaluation: Evaluation) -> dict[str, dict[str, str]]:
@@ -235,6 +242,7 @@ def _read_pictures(
     if 0 <= take <= row - start:
       start += take
       continue
+    number = start - skip - 1
     with frames.open_records(path) as (reader, found):
       for number, frame in enumerate(found, start - skip):
         if take >= 0 and number >= start + take:
