@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -32,7 +33,7 @@ class Page:
   """A page, and all that it asked for (URLs)."""
 
   def __init__(self, read: int, write: int):
-    self._read, self._write = open(read, 'rb'), write
+    self._read, self._write = read, write
     self._buffer, self._number, self._session = b'', 0, None
     self.asked, self.faults = [], []
     target = self.call('Target.createTarget', url='about:blank')
@@ -56,7 +57,7 @@ class Page:
 
   def _receive(self) -> dict:
     while b'\0' not in self._buffer:
-      more = self._read.read1(1 << 20)
+      more = os.read(self._read, 1 << 20)
       if not more:
         raise RuntimeError('Chromium has ended')
       self._buffer += more
@@ -67,7 +68,6 @@ class Page:
       self.asked.append(found['params']['request']['url'])
     elif what in ('Runtime.exceptionThrown', 'Log.entryAdded'):
       self.faults.append(found['params'])
-    self._last = what
     return found
 
   def open(self, path: pathlib.Path, width: int, scheme: str = 'light') -> None:
@@ -112,12 +112,12 @@ class Page:
 @contextlib.contextmanager
 def start() -> Iterator[Page]:
   """Starts the program, and ends it."""
-  (its_read, write), (read, its_write) = os.pipe(), os.pipe()
+  (its_read, write), (read, its_write) = _pipe(), _pipe()
   with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
     # It reads from 3 and writes to 4.
     process = subprocess.Popen(
       [
-        *('sh', '-c', f'exec "$@" 3<&{its_read} 4>&{its_write}', 'sh'),
+        *('bash', '-c', f'exec "$@" 3<&{its_read} 4>&{its_write}', '-'),
         *(find(), *_FLAGS, f'--user-data-dir={profile}', 'about:blank'),
       ],
       pass_fds=(its_read, its_write),
@@ -131,3 +131,13 @@ def start() -> Iterator[Page]:
       process.terminate()
       process.wait(10)
       os.close(write)
+      os.close(read)
+
+
+def _pipe() -> list[int]:
+  """Makes a pipe that is neither 3 nor 4."""
+  low = os.pipe()
+  high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low]
+  for end in low:
+    os.close(end)
+  return high

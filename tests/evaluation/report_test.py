@@ -11,7 +11,7 @@ import making
 import numpy as np
 import pytest
 
-from imagenet_val_tfrec import evaluation
+from imagenet_val_tfrec import evaluation, images_to_tfrec
 from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.pipeline.recipes import Recipe
 
@@ -77,7 +77,7 @@ def test_it_fits_and_needs_no_network(page, html, width, scheme):
   assert {url.partition(':')[0] for url in page.asked} <= {'file', 'data'}
   images = '[...document.images]'
   assert page.run(f'{images}.every((i) => i.naturalWidth == 144 && i.alt)')
-  # Four mistakes and the examples of five confusions: each twice.
+  # Five mistakes; each is also the example of a confusion.
   assert page.run(f'{images}.length') == 10
   background = page.run('getComputedStyle(document.body).backgroundColor')
   channels = [int(number) for number in re.findall(r'\d+', background)]
@@ -97,7 +97,7 @@ def test_what_one_reads(page, html):
     assert part in text
   gallery = '[...document.querySelectorAll("#gallery figure")]'
   assert page.run(f'{gallery}.map((f) => f.querySelector("img").alt)') == [
-    'washbasin, taken for daisy',
+    'umbrella, taken for daisy',
     'traffic light, taken for seashore',
     'honeycomb, taken for daisy',
     'bubble, taken for daisy',
@@ -156,35 +156,36 @@ def test_search(page, html, words, names):
   assert said == f'{len(names)} of 8'
 
 
-def test_pictures_are_of_the_rows(dataset, found, tmp_path):
-  """A part of the split has the same ones; another dataset is refused."""
-  pictures = []
-  for split in ('validation', 'validation[3:5]'):
-    rows = slice(3, 5) if split != 'validation' else slice(None)
-    part = dataclasses.replace(
-      found,
-      split=split,
-      **{
-        name: getattr(found, name)[rows]
-        for name in (
-          *('indices', 'names', 'labels', 'classes'),
-          *('scores', 'confidences', 'label_confidences'),
-        )
-      },
-    )
-    part.to_html(tmp_path / 'part.html')
-    text = (tmp_path / 'part.html').read_text()
-    pictures.append(
-      dict(
-        re.findall(r'alt="(.*), taken', text)
-        and re.findall(r'src="(data:[^"]*)"[^>]*alt="([^"]*)"', text)
-      )
-    )
-  assert len(pictures[1]) == 2
-  assert pictures[1].items() <= pictures[0].items()
+def pictures_in(found, path) -> dict[str, str]:
+  """Returns the pictures of a report by their alternative texts."""
+  found.to_html(path)
+  pairs = re.findall(r'src="(data:[^"]*)"[^>]*alt="([^"]*)"', path.read_text())
+  return {alt: picture for picture, alt in pairs}
+
+
+def test_pictures_are_of_the_rows(found, tmp_path):
+  """Also of a part of the split, and of raw files; others are refused."""
+  path = tmp_path / 'report.html'
+  pictures = pictures_in(found, path)
+  assert len(set(pictures.values())) == 5
+  images_to_tfrec.make_tfrec(
+    image_dir=str(making.DUMMY / 'val_images'),
+    label_file=str(making.DUMMY / 'val.txt'),
+    tfrec_dir=str(tmp_path / 'raw'),
+    img_shard=3,
+  )
+  raw = dataclasses.replace(found, source=str(tmp_path / 'raw'))
+  assert pictures_in(raw, path) == pictures
+  columns = ('indices', 'names', 'labels', 'classes', 'scores')
+  columns += ('confidences', 'label_confidences')
+  part = {name: getattr(found, name)[3:5] for name in columns}
+  part = dataclasses.replace(found, split='validation[3:5]', **part)
+  some = pictures_in(part, path)
+  assert some.items() < pictures.items()
+  assert len(some) == 2
   other = dataclasses.replace(found, labels=found.labels[::-1])
   with pytest.raises(errors.InputError, match='but was evaluated with'):
-    other.to_html(tmp_path / 'other.html')
+    other.to_html(path)
 
 
 def test_all_right(found, tmp_path):
