@@ -1,6 +1,7 @@
-"""The tool: builds datasets, adopts older files into TFDS, and verifies files.
+"""The tool: builds, adopts and verifies datasets, and evaluates models on them.
 
 python -m imagenet_val_tfrec build --manual_dir dummy_data --data_dir data
+python -m imagenet_val_tfrec evaluate keras:MobileNetV2 --data_dir data
 python -m imagenet_val_tfrec verify tfrecords --decode
 python -m imagenet_val_tfrec adopt tfrecords --data_dir data
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 from imagenet_val_tfrec import adoption
 from imagenet_val_tfrec import verify as verify_lib
-from imagenet_val_tfrec.commands import build
+from imagenet_val_tfrec.commands import build, evaluate
 from imagenet_val_tfrec.core import command_line, errors
 from imagenet_val_tfrec.dataset import config as config_lib
 from imagenet_val_tfrec.records import jpeg
@@ -43,10 +44,11 @@ def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='imagenet_val_tfrec',
     description='Builds the dataset, adopts older TFRecord files into '
-    'TensorFlow Datasets, and verifies datasets and files.',
+    'TensorFlow Datasets, verifies datasets and files, and evaluates models.',
   )
   commands = parser.add_subparsers(required=True, metavar='COMMAND')
   build.add_to(commands)
+  evaluate.add_to(commands)
 
   verify = commands.add_parser(
     'verify',

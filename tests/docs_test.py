@@ -339,6 +339,21 @@ def test_verifying(place, capsys):
   assert capsys.readouterr().out.count(': no faults\n') == 2
 
 
+def test_evaluating(place, capsys, monkeypatch):
+  build()
+  for name in ('MobileNetV2', 'ResNet50'):
+    make = lambda weights='imagenet': SmallModel()  # noqa: E731
+    monkeypatch.setattr(keras.applications, name, make)
+  names = run('docs/EVALUATING.md')
+  assert names['result'].labels.tolist() == LABELS
+  of_cell, *of_command = capsys.readouterr().out.splitlines()
+  assert of_cell == f'{names["result"]}'
+  assert [line.partition(':')[0] for line in of_command] == [
+    'MobileNetV2',
+    'ResNet50',
+  ]
+
+
 # --- tables, messages, links ---
 
 
@@ -354,6 +369,7 @@ def in_table(page: str) -> set[str]:
     ('docs/CONVERTING.md', images_to_tfrec.main, []),
     ('docs/CONVERTING.md', __main__.main, ['adopt']),
     ('docs/VERIFYING.md', __main__.main, ['verify']),
+    ('docs/EVALUATING.md', __main__.main, ['evaluate']),
   ],
 )
 def test_every_flag_is_explained(capsys, monkeypatch, page, main, arguments):

@@ -3,25 +3,38 @@
 import doctest
 
 import making
+import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import imagenet_val_tfrec
-from imagenet_val_tfrec import images_to_tfrec, legacy, pipeline
+from imagenet_val_tfrec import (
+  evaluation,
+  imagenet,
+  images_to_tfrec,
+  legacy,
+  pipeline,
+  recipes,
+)
 from imagenet_val_tfrec import verify as verify_lib
 
 PUBLIC = [
   *(imagenet_val_tfrec.Builder, imagenet_val_tfrec.ImagenetValTfrecConfig),
   *(getattr(legacy, name) for name in legacy.__all__),
   *(getattr(pipeline, name) for name in pipeline.__all__),
-  *(images_to_tfrec.make_tfrec, verify_lib.verify),
+  *(images_to_tfrec.make_tfrec, verify_lib.verify, evaluation.evaluate),
+  imagenet.class_name,
 ]
 NAMES = {
+  'evaluation': evaluation,
+  'imagenet': imagenet,
   'imagenet_val_tfrec': imagenet_val_tfrec,
   'legacy': legacy,
   'make_tfrec': images_to_tfrec.make_tfrec,
+  'np': np,
   'pipeline': pipeline,
+  'recipes': recipes,
   'tf': tf,
   'tfds': tfds,
   'verify': verify_lib,

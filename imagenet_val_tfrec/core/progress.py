@@ -1,4 +1,4 @@
-"""A progress bar of images and MB/s."""
+"""A progress bar of images, and MB/s where bytes are told."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOW_EVERY = 0.1  # Seconds: a bar costs more than an image's bookkeeping.
 def progress_bar(
   tqdm: Callable[..., Any],
   *,
-  images: int,
+  images: int | None,
   description: str,
   unit: str = 'images',
 ) -> Iterator[Callable[[int, int], None]]:
@@ -29,7 +29,8 @@ def progress_bar(
     def show(now: float) -> None:
       nonlocal shown, shown_images
       rate = done_bytes / max(now - start, 1e-9) / 1e6
-      bar.set_postfix_str(f'{rate:,.0f} MB/s', refresh=False)
+      if done_bytes:
+        bar.set_postfix_str(f'{rate:,.0f} MB/s', refresh=False)
       bar.update(done_images - shown_images)
       shown, shown_images = now, done_images
 

@@ -1,8 +1,12 @@
-"""What is known about the ImageNet-2012 validation set: its true labels.
+"""What is known about the ImageNet-2012 validation set: labels and classes.
 
-They ship with `tensorflow-datasets` (`datasets/imagenet2012`), in the order of
-the file names, and as WordNet ids, in sorted order; mapped to 0..999 they are
-those of Caffe's `val.txt`.
+The true labels ship with `tensorflow-datasets` (`datasets/imagenet2012`), in
+the order of the file names, and as WordNet ids, in sorted order; mapped to
+0..999 they are those of Caffe's `val.txt`. The names of the classes are in
+`class_names.txt`, one a line: the first word that WordNet 3.0 has for the id
+(https://wordnet.princeton.edu). Cranes and maillots, two classes each, have in
+parentheses what they are, and the dog that shares its name with a jacket is the
+Cardigan Welsh corgi.
 """
 
 from __future__ import annotations
@@ -42,6 +46,39 @@ def true_labels() -> Sequence[int]:
   return array.array('h', [index[wnid] for wnid in of_images])
 
 
+@functools.cache
+def _class_names() -> tuple[str, ...]:
+  path = os.path.join(os.path.dirname(__file__), 'class_names.txt')
+  with open(path, encoding='utf-8') as file:
+    return tuple(file.read().splitlines())
+
+
+def class_name(label: int) -> str:
+  """Returns the name that people know a class by; no two classes share one.
+
+  Args:
+    label: 0..999, as in the dataset.
+
+  Raises:
+    ValueError: if there is no such class.
+
+  Example:
+    >>> imagenet.class_name(985)
+    'daisy'
+  """
+  if not 0 <= label < NUM_CLASSES:
+    raise errors.InputError(
+      f'label is {label}, expected 0 to {NUM_CLASSES - 1}'
+    )
+  return _class_names()[label]
+
+
+def named(label: int) -> str:
+  """Returns a label for a message, such as `985 (daisy)`."""
+  known = 0 <= label < NUM_CLASSES
+  return f'{label} ({class_name(label)})' if known else str(label)
+
+
 def official_name(number: int) -> str:
   """Returns the file name of an image, by its number from 1."""
   return f'ILSVRC2012_val_{number:08d}.JPEG'
@@ -50,6 +87,13 @@ def official_name(number: int) -> str:
 def is_official(name: str) -> bool:
   """Whether it is the name of a validation image (in any folder)."""
   return bool(_OFFICIAL.fullmatch(name))
+
+
+def official_number(name: str) -> int:
+  """Returns the number of a validation image, from 1; 0 if it is none."""
+  match = _OFFICIAL.fullmatch(name)
+  number = int(match[1]) if match else 0
+  return number if number <= NUM_IMAGES else 0
 
 
 def true_label_file() -> labels_lib.Labels:
@@ -78,10 +122,9 @@ def check_labels(
   truth = true_labels()
   official, true = array.array('i'), array.array('i')
   for i, name in enumerate(labels.names):
-    match = _OFFICIAL.fullmatch(name)
-    if match and 1 <= int(match[1]) <= NUM_IMAGES:
+    if number := official_number(name):
       official.append(i)
-      true.append(truth[int(match[1]) - 1])
+      true.append(truth[number - 1])
   found = array.array('i', [labels.labels[i] for i in official])
   if found == true:
     return
@@ -93,8 +136,8 @@ def check_labels(
   for k in wrong[:_SHOWN]:
     name = errors.quoted(labels.names[official[k]])
     lines.append(
-      f'  {labels.where(official[k])}: {name} has label {found[k]}, the true '
-      f'one is {true[k]}'
+      f'  {labels.where(official[k])}: {name} has label {named(found[k])}, '
+      f'the true one is {named(true[k])}'
     )
   if len(wrong) > _SHOWN:
     lines.append(f'  … and {len(wrong) - _SHOWN:,} more')

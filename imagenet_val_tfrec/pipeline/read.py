@@ -29,6 +29,7 @@ class RecordFiles(NamedTuple):
   takes: list[int]  # How many are read then; -1 for all.
   total: int | None  # How many that are, where it is known.
   num_classes: int | None = None  # Where it is known.
+  info: tfds.core.DatasetInfo | None = None  # Of a dataset of TFDS.
 
 
 def find_files(source: Source, split: str) -> RecordFiles:
@@ -126,6 +127,7 @@ def _files_of(builder: tfds.core.DatasetBuilder, split: str) -> RecordFiles:
     [part.take for part in parts],
     sum(part.take for part in parts),
     info.features['label'].num_classes,
+    info,
   )
 
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from imagenet_val_tfrec.core import errors
+from imagenet_val_tfrec.inputs import imagenet
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import counting, metadata
 from imagenet_val_tfrec.verify.check_records import (
@@ -93,9 +94,12 @@ def _check_labels(
     for i in wrong[:_FIRST_FEW] if most_are else wrong:
       at = start + i
       offset = content.offsets[i]
+      is_official = imagenet.is_official(labels.names[at])
+      shown = imagenet.named if is_official else str
       yield Finding(
         content.path,
-        f'label {content.labels[i]}, expected {labels.labels[at]} as in '
+        f'label {shown(content.labels[i])}, expected '
+        f'{shown(labels.labels[at])} as in '
         f'{labels.where(at)} ({errors.quoted(labels.names[at])})',
         record=i,
         offset=None if offset < 0 else offset,

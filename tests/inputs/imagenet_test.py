@@ -48,6 +48,25 @@ def test_wnids():
   assert list(imagenet.wnids()) == sorted(imagenet.wnids())
 
 
+def test_class_names():
+  names = [imagenet.class_name(label) for label in range(1000)]
+  assert len({name.lower() for name in names}) == 1000
+  assert all(name == name.strip() and 2 <= len(name) <= 30 for name in names)
+  for wnid, name in {
+    'n01440764': 'tench',
+    'n02012849': 'crane (bird)',
+    'n02113186': 'Cardigan Welsh corgi',
+    'n02963159': 'cardigan',
+    'n03126707': 'crane (machine)',
+    'n11939491': 'daisy',
+    'n15075141': 'toilet tissue',
+  }.items():
+    assert names[imagenet.wnids().index(wnid)] == name
+  for label in (-1, 1000):
+    with pytest.raises(ValueError, match=f'{label}, expected 0 to 999'):
+      imagenet.class_name(label)
+
+
 @pytest.mark.parametrize(
   ('name', 'official'),
   [
@@ -177,9 +196,15 @@ def test_the_message():
   assert message_for(found).splitlines() == [
     'val.txt: 7 of 7 labels of official names are not the true ones:',
     *(
-      f"  val.txt:{i + 1}: '{NAMES[i]}' has label {TRUE[i] + 1}, the true one "
-      f'is {TRUE[i]}'
-      for i in range(5)
+      f"  val.txt:{i}: '{NAMES[i - 1]}' has label {wrong}, the true one "
+      f'is {true}'
+      for i, wrong, true in [
+        (1, '66 (horned viper)', '65 (sea snake)'),
+        (2, '971 (bubble)', '970 (alp)'),
+        (3, '231 (collie)', '230 (Shetland sheepdog)'),
+        (4, '810 (space bar)', '809 (soup bowl)'),
+        (5, '517 (crane (machine))', '516 (cradle)'),
+      ]
     ),
     '  … and 2 more',
     'Cause: the labels are 1..1000, as for models with a background class 0; '

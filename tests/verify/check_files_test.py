@@ -80,8 +80,8 @@ CASES = {
     lambda f: change(f / 'data_0.tfrecord', 0, label=1000),
     [],  # Nothing says how many classes there are.
     [
-      'data_0.tfrecord: record 0 at byte 0: label 1000, expected 985 as in '
-      f'{{val}}:1 ({NAMES[0]!r})'
+      'data_0.tfrecord: record 0 at byte 0: label 1000, expected 985 (daisy) '
+      f'as in {{val}}:1 ({NAMES[0]!r})'
     ],
   ),
   'dataset: nothing': (lambda f: None, [], []),
@@ -141,10 +141,10 @@ def test_swapped_files_are_found_by_their_labels(request, kind, name):
     f'{path}: record {number} at byte {offset}: label {label}, expected {true} '
     f'as in {VAL}:{line} ({NAMES[line - 1]!r})'
     for path, number, offset, label, true, line in (
-      (one, 0, 0, 971, 970, 3),
-      (one, 1, second[0], 599, 978, 4),
-      (two, 0, 0, 970, 971, 5),
-      (two, 1, second[1], 978, 599, 6),
+      (one, 0, 0, '971 (bubble)', '970 (alp)', 3),
+      (one, 1, second[0], '599 (honeycomb)', '978 (seashore)', 4),
+      (two, 0, 0, '970 (alp)', '971 (bubble)', 5),
+      (two, 1, second[1], '978 (seashore)', '599 (honeycomb)', 6),
     )
   ]
 
