@@ -81,7 +81,7 @@ def contents(folder: pathlib.Path) -> dict[str, bytes]:
 def expected(many, tmp_path_factory) -> dict[str, bytes]:
   """What threads write."""
   folder = tmp_path_factory.mktemp('expected')
-  shards.write_plan(plan_of(many), str(folder), run=runners.run_threads)
+  shards.write_plans([plan_of(many)], str(folder), run=runners.run_threads)
   return contents(folder)
 
 
@@ -182,8 +182,8 @@ def test_a_killed_dask_worker_costs_nothing(tmp_path, many, expected):
   ):
     pids = list(client.run(os.getpid).values())
     written = kill_when_first_shard_is_there(tmp_path, lambda: pids)
-    shards.write_plan(
-      plan_of(many),
+    shards.write_plans(
+      [plan_of(many)],
       str(tmp_path),
       run=runners.from_flags(
         0,
@@ -209,11 +209,11 @@ def test_a_killed_direct_worker_costs_one_more_run(tmp_path, many, expected):
   )
   written = kill_when_first_shard_is_there(tmp_path, workers)
   with pytest.raises(errors.LostWorkerError, match='run this again'):
-    shards.write_plan(plan_of(many), str(tmp_path), run=run)
+    shards.write_plans([plan_of(many)], str(tmp_path), run=run)
   assert time.monotonic() - written[1] < 10
   assert not workers()
   assert 0 < written[0] <= len(contents(tmp_path)) < NUM_SHARDS
-  shards.write_plan(plan_of(many), str(tmp_path), run=run)
+  shards.write_plans([plan_of(many)], str(tmp_path), run=run)
   assert contents(tmp_path) == expected
 
 
@@ -236,5 +236,5 @@ def test_bad_images_are_counted_over_all_workers(tmp_path, many):
   (tmp_path / 'out').mkdir()
   run = functools.partial(runners.run_beam, runner='DirectRunner')
   with pytest.raises(ValueError, match='10 images cannot be used') as error:
-    shards.write_plan(broken, str(tmp_path / 'out'), run=run)
+    shards.write_plans([broken], str(tmp_path / 'out'), run=run)
   assert str(error.value).count('a GIF image') == 10

@@ -627,7 +627,7 @@ def build_while_a_tar_changes(tmp_path, monkeypatch, change, when: str) -> str:
   """Builds; changes the tar before it is opened to be read, or read."""
   images = making.write_tar(tmp_path / 'x.tar', FILES)
   (tmp_path / 'l.txt').write_bytes(LABELS)
-  write_plan = imagenet_val_tfrec_dataset_builder.shards.write_plan
+  write_plans = imagenet_val_tfrec_dataset_builder.shards.write_plans
   pread = os.pread
   changed = []
 
@@ -641,10 +641,10 @@ def build_while_a_tar_changes(tmp_path, monkeypatch, change, when: str) -> str:
       change(images)
     else:
       monkeypatch.setattr(os, 'pread', pread_changed)
-    return write_plan(*args, **kwargs)
+    return write_plans(*args, **kwargs)
 
   monkeypatch.setattr(
-    imagenet_val_tfrec_dataset_builder.shards, 'write_plan', write_changed
+    imagenet_val_tfrec_dataset_builder.shards, 'write_plans', write_changed
   )
   with pytest.raises(errors.InputError) as e:
     making.build(
@@ -670,14 +670,14 @@ def test_an_image_that_changes_during_the_build(
 ):
   images = making.write_folder(tmp_path / 'images', FILES)
   (tmp_path / 'l.txt').write_bytes(LABELS)
-  write_plan = imagenet_val_tfrec_dataset_builder.shards.write_plan
+  write_plans = imagenet_val_tfrec_dataset_builder.shards.write_plans
 
   def change_and_write(*args, **kwargs):
     change(images if says.endswith('read: ') else images / 'b.jpg')
-    return write_plan(*args, **kwargs)
+    return write_plans(*args, **kwargs)
 
   monkeypatch.setattr(
-    imagenet_val_tfrec_dataset_builder.shards, 'write_plan', change_and_write
+    imagenet_val_tfrec_dataset_builder.shards, 'write_plans', change_and_write
   )
   with pytest.raises(errors.InputError, match='1 images cannot be used') as e:
     making.build(

@@ -41,9 +41,12 @@ _CLASS = re.compile(r'tensorflow_datasets\.core\.features\.[\w.]+')
 _SCHEMA: small_files.Schema = {
   'adopted_from?': str,
   'decode_check?': bool,
+  'duplicates?': int,
   'fingerprint?': str,
   'max_examples_per_split?': int,
   'max_pixels?': int,
+  'shuffle_seed?': int,
+  'splits?': [{'name': str, 'fingerprint?': str, 'shuffle_seed?': int}],
 }
 
 _T = TypeVar('_T')

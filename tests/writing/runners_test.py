@@ -57,8 +57,8 @@ def test_same_bytes_everywhere(tmp_path, runner, source, num_shards):
   folder = tmp_path / 'out'
   folder.mkdir()
   told = []
-  summary = shards.write_plan(
-    dummy_plan(source, num_shards),
+  [summary] = shards.write_plans(
+    [dummy_plan(source, num_shards)],
     str(folder),
     run=RUNNERS[runner],
     progress=lambda images, size: told.append((images, size)),
