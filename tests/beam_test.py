@@ -113,28 +113,37 @@ def test_a_shard_pickles_small(many):
 
 
 def test_two_processes_build_the_same_dataset(tmp_path):
-  manual = tmp_path / 'manual'
-  manual.mkdir()
-  for name in ('val_images', 'val.txt'):
-    (manual / name).symlink_to(DUMMY / name)
+  lines = (DUMMY / 'val.txt').read_text().splitlines()
+  for name, part in (('train', lines[2:]), ('test', lines[:4])):
+    (tmp_path / name).write_text('\n'.join(part))
+  config = imagenet_val_tfrec.ImagenetValTfrecConfig(
+    name='halves',
+    image_dir=DUMMY / 'val_images',
+    splits={name: tmp_path / name for name in ('train', 'test')},
+    shuffle='train',
+    num_classes=1000,
+  )
   folders = []
   for name, options in (
     ('threads', None),
     ('beam', pipeline_options.PipelineOptions(TWO_PROCESSES)),
   ):
-    builder = imagenet_val_tfrec.Builder(data_dir=tmp_path / name)
-    builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(
-        manual_dir=manual, num_shards=4, beam_options=options
-      )
+    builder = imagenet_val_tfrec.Builder(
+      data_dir=tmp_path / name, config=config
     )
+    with pytest.warns(UserWarning, match="2 images of split 'test' are in"):
+      builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+          num_shards=4, beam_options=options
+        )
+      )
     folders.append(pathlib.Path(builder.data_dir))
   threads, beam = (
     {path.name: path.read_bytes() for path in folder.iterdir()}
     for folder in folders
   )
   assert threads == beam
-  assert len(threads) == 4 + 5  # Shards, metadata files and SHA256SUMS.
+  assert len(threads) == 2 * 4 + 4  # Shards, metadata files and SHA256SUMS.
 
 
 def test_two_processes_convert_a_tar_in_an_object_store(tmp_path):

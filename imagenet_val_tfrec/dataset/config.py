@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
@@ -44,11 +44,11 @@ _OPTIONS: tuple[tuple[str, Any, int, str], ...] = (
 )
 
 
-class _Input(NamedTuple):
-  """What a split is made from."""
+class _Place(NamedTuple):
+  """Where a split is made from; what is None is looked for."""
 
-  source: sources.ImageSource
-  label_file: str | None  # None: the true labels of official images.
+  image_dir: str | None
+  label_file: str | None = None
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -110,7 +110,6 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
         raise errors.InputError(f'{option} is {value!r}, expected {expected}')
     self.image_dir = self.image_dir and os.fspath(self.image_dir)
     self.label_file = self.label_file and os.path.expanduser(self.label_file)
-    self.splits = self.splits and dict(self._read_splits(self.splits))
     shuffle = self.shuffle
     self.shuffle = (shuffle,) if isinstance(shuffle, str) else tuple(shuffle)
     if self.class_names is not None:
@@ -127,6 +126,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
           'class_names; say one of the two'
         )
       self.num_classes = number
+    self._places()
 
   def examples(
     self, manual_dir: str, limit: int = 0, num_classes: int | None = None
@@ -139,9 +139,9 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     """
     limit = min((n for n in (self.num_images, limit) if n), default=0)
     inputs = self._inputs(manual_dir)
-    places = [source for source, _ in inputs.values()]
     result = {}
     for name, (source, label_file) in inputs.items():
+      is_alone = sum(other == source for other, _ in inputs.values()) == 1
       try:
         labels = self._labels(source, label_file)
         if num_classes is not None:
@@ -153,7 +153,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
           source,
           limit=limit,
           max_pixels=self.max_pixels,
-          all_are_named=places.count(source) == 1,
+          all_are_named=is_alone,
         )
       except errors.InputError as e:
         if len(inputs) == 1:
@@ -190,8 +190,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     if self.class_names is not None:
       return tfds.features.ClassLabel(names=self.class_names, doc=doc)
     number = self.num_classes
-    splits = self.splits or {_SPLIT: {'label_file': self.label_file}}
-    files = [f for place in splits.values() if (f := place.get('label_file'))]
+    files = [file for _, file in self._places().values() if file]
     if number is None and not files:
       number = imagenet.NUM_CLASSES
     elif number is None and all(map(storage.exists, files)):
@@ -211,49 +210,47 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     """Returns what is refused in an image."""
     return jpeg.Checks(max_pixels=self.max_pixels, decode=self.decode_check)
 
-  def _read_splits(
-    self, splits: Mapping[str, Any]
-  ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yields `image_dir` and, if it is said, `label_file` of each split."""
-    if self.label_file or not splits:
+  def _places(self) -> dict[str, _Place]:
+    """Returns where each split is made from."""
+    if self.splits is None:
+      return {_SPLIT: _Place(self.image_dir, self.label_file)}
+    if self.label_file or not self.splits:
       raise errors.InputError(
-        f'splits is {splits!r}, label_file {self.label_file!r}, expected at '
-        'least one split, and a label_file of each in splits'
+        f'splits is {self.splits!r}, label_file {self.label_file!r}, expected '
+        'a split at least, and label files in splits alone'
       )
-    for name, place in splits.items():
+    places = {}
+    for name, place in self.splits.items():
       check_split(name)
       if isinstance(place, (str, os.PathLike)):
         place = {'label_file' if self.image_dir else 'image_dir': place}
-      elif not isinstance(place, Mapping):
-        place = {'': place}
-      paths = {'image_dir': self.image_dir, **place}
-      if not {*paths} <= {'image_dir', 'label_file'} or not all(
-        isinstance(path, (str, os.PathLike)) for path in paths.values()
-      ):
+      try:
+        given = {'image_dir': self.image_dir, **place}
+        paths = {key: os.path.expanduser(path) for key, path in given.items()}
+        places[name] = _Place(**paths)
+      except TypeError as e:
         raise errors.InputError(
           f'split {name!r} is {place!r}, expected a path, or '
           '{"image_dir": …, "label_file": …}'
-        )
-      yield name, {key: os.path.expanduser(p) for key, p in paths.items()}
+        ) from e
+    return places
 
-  def _inputs(self, manual_dir: str) -> dict[str, _Input]:
-    """Returns where the images of each split are, and the label files."""
-    if self.splits:
-      inputs = {
-        name: _Input(sources.open_source(p['image_dir']), p.get('label_file'))
-        for name, p in self.splits.items()
-      }
-    elif self.image_dir:
-      source = sources.open_source(self.image_dir)
-      inputs = {_SPLIT: _Input(source, self.label_file)}
-    else:
-      source = discovery.find_images(manual_dir)
-      label_file = self.label_file or discovery.find_label_file(manual_dir)
-      inputs = {_SPLIT: _Input(source, label_file)}
+  def _inputs(
+    self, manual_dir: str
+  ) -> dict[str, tuple[sources.ImageSource, str | None]]:
+    """Returns the images of each split, and the label file if there is one."""
+    inputs = {}
+    for name, (image_dir, label_file) in self._places().items():
+      if image_dir:
+        source = sources.open_source(image_dir)
+      else:
+        source = discovery.find_images(manual_dir)
+        label_file = label_file or discovery.find_label_file(manual_dir)
+      inputs[name] = source, label_file
     if unknown := {*self.shuffle} - {*inputs}:
       raise errors.InputError(
-        f'shuffle names {errors.some(sorted(unknown))}, which is no split; '
-        f'expected some of {errors.some([*inputs], 9)}'
+        f'shuffle is {errors.some(sorted(unknown))}, expected some of the '
+        f'splits {errors.some([*inputs], 9)}'
       )
     return inputs
 

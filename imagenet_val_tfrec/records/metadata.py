@@ -113,6 +113,13 @@ def read_features(folder: str) -> tuple[Collection[str], int | None]:
   return features, num_classes or None
 
 
+def is_shuffled(folder: str) -> bool:
+  """Whether a split is in a random order; FileError if it is not known."""
+  path = os.path.join(folder, METADATA)
+  said = _read(small_files.read_json, path, _SCHEMA, _MOST_BYTES)
+  return any('shuffle_seed' in each for each in (said, *said.get('splits', ())))
+
+
 def problems(folder: str, classes: int | None) -> Iterator[errors.FileError]:
   """Yields what is wrong with the small files that may be there.
 

@@ -17,7 +17,7 @@ import tqdm
 from imagenet_val_tfrec.core import errors, progress, storage
 from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.inputs import discovery
-from imagenet_val_tfrec.records import jpeg, raw_files, sums
+from imagenet_val_tfrec.records import jpeg, metadata, raw_files, sums
 from imagenet_val_tfrec.verify import check_files, check_records, check_sums
 from imagenet_val_tfrec.verify import expected as expected_lib
 
@@ -119,11 +119,8 @@ def verify(
   else:
     expected = expected_lib.of_folder(folder, known or {})
   labels = discovery.read_labels(label_file) if label_file else None
-  if labels and len(expected.splits) > 1:
-    raise errors.InputError(
-      f'{folder}: {len(expected.splits)} splits, and a label file does not say '
-      'what is in each; verify it without one'
-    )
+  if labels and expected.of_tfds:
+    _check_one_order(expected)
   part = _part(sample, expected)
   findings += expected.problems
   hashed = [
@@ -176,6 +173,19 @@ def verify(
     num_bytes=sum(map(storage.size_of, read)),
     notes=notes,
   )
+
+
+def _check_one_order(expected: expected_lib.Expected) -> None:
+  """Raises InputError if records are not to stand as in one label file."""
+  number, is_shuffled = len(expected.splits), False
+  with contextlib.suppress(errors.FileError):  # It is among the findings.
+    is_shuffled = metadata.is_shuffled(expected.folder)
+  if number > 1 or is_shuffled:
+    what = f'{number} splits' if number > 1 else 'a split that was shuffled'
+    raise errors.InputError(
+      f'{expected.folder}: {what}, in an order of its own, which a label file '
+      'does not say; verify it without one'
+    )
 
 
 def _num_records(expected: expected_lib.Expected) -> int:
