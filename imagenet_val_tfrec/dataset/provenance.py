@@ -36,8 +36,8 @@ def describe(
   What is said of a split stands in a list, if there are several. `limit` is
   that of a build in part, as `--max_examples_per_split`; else 0.
   """
-  splits = [
-    {
+  splits = {
+    name: {
       'source_kind': part.source.kind,
       'source_name': os.path.basename(part.source.path.rstrip('/')),
       'label_file': os.path.basename(part.labels.path),
@@ -51,15 +51,13 @@ def describe(
       ),
     }
     for name, part in examples.items()
-  ]
-  if len(splits) > 1:
-    named = zip(examples, splits, strict=True)
-    said = {
-      'splits': [{'name': name, **split} for name, split in named],
-      'duplicates': duplicates,
-    }
-  else:
-    [said] = splits
+  }
+  said: dict[str, Any] = {
+    'splits': [{'name': name, **split} for name, split in splits.items()],
+    'duplicates': duplicates,
+  }
+  if len(splits) == 1:
+    [said] = splits.values()
   return {
     'max_examples_per_split': limit,
     'decode_check': config.decode_check,

@@ -114,9 +114,12 @@ def read_features(folder: str) -> tuple[Collection[str], int | None]:
 
 
 def is_shuffled(folder: str) -> bool:
-  """Whether a split is in a random order; FileError if it is not known."""
+  """Whether a split was put in a random order, as far as can be known."""
   path = os.path.join(folder, METADATA)
-  said = _read(small_files.read_json, path, _SCHEMA, _MOST_BYTES)
+  try:
+    said = _read(small_files.read_json, path, _SCHEMA, _MOST_BYTES)
+  except errors.FileError:
+    return False
   return any('shuffle_seed' in each for each in (said, *said.get('splits', ())))
 
 

@@ -119,8 +119,11 @@ def verify(
   else:
     expected = expected_lib.of_folder(folder, known or {})
   labels = discovery.read_labels(label_file) if label_file else None
-  if labels and expected.of_tfds:
-    _check_one_order(expected)
+  if labels and (len(expected.splits) > 1 or metadata.is_shuffled(folder)):
+    raise errors.InputError(
+      f'{folder}: several splits, or one that was shuffled, which do not stand '
+      'in the order of a label file; verify it without one'
+    )
   part = _part(sample, expected)
   findings += expected.problems
   hashed = [
@@ -173,19 +176,6 @@ def verify(
     num_bytes=sum(map(storage.size_of, read)),
     notes=notes,
   )
-
-
-def _check_one_order(expected: expected_lib.Expected) -> None:
-  """Raises InputError if records are not to stand as in one label file."""
-  number, is_shuffled = len(expected.splits), False
-  with contextlib.suppress(errors.FileError):  # It is among the findings.
-    is_shuffled = metadata.is_shuffled(expected.folder)
-  if number > 1 or is_shuffled:
-    what = f'{number} splits' if number > 1 else 'a split that was shuffled'
-    raise errors.InputError(
-      f'{expected.folder}: {what}, in an order of its own, which a label file '
-      'does not say; verify it without one'
-    )
 
 
 def _num_records(expected: expected_lib.Expected) -> int:

@@ -178,37 +178,32 @@ def is_written(shard: plan_lib.Shard, folder: str) -> bool:
 def summarise(plans: Sequence[plan_lib.Plan], folder: str) -> list[Summary]:
   """Reads the notes of all shards in a folder; OSError if one is not there.
 
-  ImageError counts the images that could not be used, plan by plan.
+  ImageError counts the images that could not be used, source by source.
   """
   problems: dict[sources.ImageSource, list[str]] = {}
   summaries = []
   for plan in plans:
-    wrong = problems.setdefault(plan.examples.source, [])
-    summaries.append(_summarise(plan, folder, wrong))
-  if any(problems.values()):
+    sizes, sums, keys = [], {}, array.array('Q')
+    chans: collections.Counter[str] = collections.Counter()
+    for filename in plan.filenames:
+      path = os.path.join(folder, filename)
+      note = _read_note(path)
+      if note is None:
+        raise OSError(f'{path} was not written: a worker was lost; build again')
+      chans.update(note['chans'])
+      if note['problems']:
+        problems.setdefault(plan.examples.source, []).extend(note['problems'])
+      else:
+        sizes.append(storage.size_of(path))
+        sums[filename] = note['sha256']
+        keys.frombytes(base64.b64decode(note.get('keys', '')))
+    sorted_chans = dict(sorted(chans.items()))
+    summaries.append(
+      Summary(sizes=sizes, chans=sorted_chans, sums=sums, keys=keys)
+    )
+  if problems:
     raise _image_error(problems)
   return summaries
-
-
-def _summarise(
-  plan: plan_lib.Plan, folder: str, problems: list[str]
-) -> Summary:
-  """Summarises one plan; adds what is wrong with its images to `problems`."""
-  sizes, sums, keys = [], {}, array.array('Q')
-  chans: collections.Counter[str] = collections.Counter()
-  for filename in plan.filenames:
-    path = os.path.join(folder, filename)
-    note = _read_note(path)
-    if note is None:
-      raise OSError(f'{path} was not written: a worker was lost; build again')
-    problems += note['problems']
-    chans.update(note['chans'])
-    if not note['problems']:
-      sizes.append(storage.size_of(path))
-      sums[filename] = note['sha256']
-      keys.frombytes(base64.b64decode(note.get('keys', '')))
-  chans_sorted = dict(sorted(chans.items()))
-  return Summary(sizes=sizes, chans=chans_sorted, sums=sums, keys=keys)
 
 
 def _read_note(path: str) -> dict[str, Any] | None:
@@ -261,13 +256,11 @@ def _image_error(
   problems: Mapping[sources.ImageSource, Sequence[str]],
 ) -> ImageError:
   advice = 'Fix or remove them, and their lines in the label file.'
-  return ImageError(
-    '\n'.join(
-      errors.offenders(f'images cannot be used in {source.path}', wrong, advice)
-      for source, wrong in problems.items()
-      if wrong
-    )
+  messages = (
+    errors.offenders(f'images cannot be used in {source.path}', found, advice)
+    for source, found in problems.items()
   )
+  return ImageError('\n'.join(messages))
 
 
 def _read_checked(
