@@ -120,23 +120,23 @@ class Builder(staged_builder.StagedBuilder):
     config: ImagenetValTfrecConfig = self.builder_config
     examples = self._examples(manual_dir, limit)
     shard_config = download_config.get_shard_config()
-    plans = [self._plan(name, examples, shard_config) for name in examples]
+    plans = {n: self._plan(n, examples, shard_config) for n in examples}
     run = runners.choose(
       download_config.beam_runner, download_config.beam_options
     )
+    folder = self._building.work_dir.shards
+    total = sum(map(len, examples.values()))
     with progress.progress_bar(
-      tfds.core.utils.tqdm,
-      images=sum(map(len, examples.values())),
-      description='Writing',
+      tfds.core.utils.tqdm, images=total, description='Writing'
     ) as report:
-      folder = self._building.work_dir.shards
-      written = shards.write_plans(plans, folder, run=run, progress=report)
-    keys = [summary.keys for summary in written]
-    doubles = duplicates.check(examples, keys, config.refuse_duplicates)
+      written = shards.write_plans(
+        [*plans.values()], folder, run=run, progress=report
+      )
+    summaries = dict(zip(plans, written, strict=True))
+    doubles = duplicates.check(examples, summaries, config.refuse_duplicates)
     sums.write(
       self.data_dir, {k: v for s in written for k, v in s.sums.items()}
     )
-    summaries = dict(zip(examples, written, strict=True))
     self.info.metadata.clear()
     self.info.metadata.update(
       provenance.describe(examples, summaries, config, limit, doubles)
@@ -148,13 +148,13 @@ class Builder(staged_builder.StagedBuilder):
         num_bytes=sum(summaries[name].sizes),
         filename_template=self._get_filename_template(name),
       )
-      for name, plan in zip(examples, plans, strict=True)
+      for name, plan in plans.items()
     ]
 
   def _plan(
     self, split: str, splits: Mapping[str, join.Examples], shard_config: Any
   ) -> plan_lib.Plan:
-    """Plans the shards of one of the splits as TFDS would lay them out.
+    """Plans the shards of a split as TFDS would lay them out.
 
     Its `ShardConfig` decides on their number, but not by its `max_shard_size`
     (docs/faults.py max_shard_size): we do.

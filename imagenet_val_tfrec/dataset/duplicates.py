@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.inputs import join
+from imagenet_val_tfrec.writing import shards
 
 
 def check(
   examples: Mapping[str, join.Examples],
-  keys: Sequence[Sequence[int]],
+  summaries: Mapping[str, shards.Summary],
   refuse: bool,
 ) -> int:
   """Returns how many images of a split are in one before it, too; warns.
 
-  `keys` are those of `shards.Summary`, for each split. Raises InputError where
-  they are to be refused.
+  Raises InputError where they are to be refused. Images of one size and one
+  CRC-32C count as the same.
   """
-  splits = zip(examples, map(np.asarray, keys), strict=True)
   messages, total = [], 0
-  for (first, a), (second, b) in itertools.combinations(splits, 2):
+  for first, second in itertools.combinations(examples, 2):
+    a, b = (np.asarray(summaries[split].keys) for split in (first, second))
     order = np.argsort(a)
     at = order[np.searchsorted(a, b, sorter=order) % len(a)]
     found = np.flatnonzero(a[at] == b)
