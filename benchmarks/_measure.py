@@ -47,8 +47,8 @@ def run(
   """Runs a command from a quiet disk into an empty folder.
 
   Args:
-    command: For the shell. In braces: names of `paths`; `python`; and `work`,
-      which is Python on `_work.py`.
+    command: For the shell. In braces: names of `paths`; `python`; and `work`
+      and `peers`, which are Python on `_work.py` and `_peers.py`.
     paths: `out` is emptied.
     warm: Files, or folders of files, that are read once before.
 
@@ -64,7 +64,9 @@ def run(
   os.sync()
   words = {name: shlex.quote(os.fspath(path)) for name, path in paths.items()}
   words['python'] = shlex.quote(sys.executable)
-  words['work'] = f'{words["python"]} {shlex.quote(str(_HERE / "_work.py"))}'
+  for name in ('work', 'peers'):
+    script = shlex.quote(str(_HERE / f'_{name}.py'))
+    words[name] = f'{words["python"]} {script}'
   # Beam's workers find these modules and the package by it, too.
   places = [os.fspath(_HERE.parent), os.fspath(_HERE)]
   places += filter(None, [os.environ.get('PYTHONPATH')])

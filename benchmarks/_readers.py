@@ -10,12 +10,10 @@ them.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import gc
 import itertools
 import json
-import os
 import pathlib
 import resource
 import statistics
@@ -26,54 +24,17 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
+import _peers
 import numpy as np
 
-WORKERS = len(os.sched_getaffinity(0))
 _WARM_BATCHES = 4
-_SIZE, _RESIZED = 224, 256
 _EPOCHS, _SETTLING = 50, 5
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Data:
-  """What to read.
-
-  Attributes:
-    data_dir: Of the built data set.
-    images: How many of its first examples.
-    batch_size: How many in a batch.
-    folder: The same images as files, `NUMBER.jpg`, and, shared out among them,
-      in tars, `NUMBER.tar`.
-  """
-
-  data_dir: str
-  images: int
-  batch_size: int
-  folder: pathlib.Path
-
-  @property
-  def split(self) -> str:
-    """The examples, as TFDS names them."""
-    return f'validation[:{self.images}]'
-
-  def files(self) -> list[str]:
-    """The images' paths, in order."""
-    return sorted(str(path) for path in self.folder.glob('*.jpg'))
-
-
-# Gives the batches' sizes of one epoch.
-Epoch = Callable[[], Iterator[int]]
-
-
-def _sizes(dataset: Any) -> Iterator[int]:
-  for _, labels, *_ in dataset:
-    yield len(labels)
 
 
 # --- TensorFlow ---
 
 
-def _load(data: Data, **options: Any) -> Any:
+def _load(data: _peers.Data, **options: Any) -> Any:
   import tensorflow_datasets as tfds
 
   return tfds.load(
@@ -86,50 +47,52 @@ def _load(data: Data, **options: Any) -> Any:
   )
 
 
-def _undecoded(data: Data) -> Epoch:
+def _undecoded(data: _peers.Data) -> _peers.Epoch:
   import tensorflow_datasets as tfds
 
   skip = {'image': tfds.decode.SkipDecoding()}
   dataset = _load(data, decoders=skip, as_supervised=True)
   dataset = dataset.batch(data.batch_size)
-  return functools.partial(_sizes, dataset)
+  return functools.partial(_peers.sizes, dataset)
 
 
-def _naive(data: Data, *, antialias: bool = False) -> Epoch:
+def _naive(data: _peers.Data, *, antialias: bool = False) -> _peers.Epoch:
   import tensorflow as tf
 
   def resize_and_crop(image: Any, label: Any) -> tuple[Any, Any]:
     shape = tf.cast(tf.shape(image)[:2], tf.float32)
-    shape = tf.cast(tf.round(shape * _RESIZED / tf.reduce_min(shape)), tf.int32)
+    shape = tf.cast(
+      tf.round(shape * _peers.RESIZED / tf.reduce_min(shape)), tf.int32
+    )
     image = tf.image.resize(image, shape, antialias=antialias)
-    top, left = tf.unstack((shape - _SIZE) // 2)
-    return image[top : top + _SIZE, left : left + _SIZE], label
+    top, left = tf.unstack((shape - _peers.SIZE) // 2)
+    return image[top : top + _peers.SIZE, left : left + _peers.SIZE], label
 
   dataset = _load(data, as_supervised=True)
   dataset = dataset.map(resize_and_crop, num_parallel_calls=tf.data.AUTOTUNE)
   dataset = dataset.batch(data.batch_size).prefetch(tf.data.AUTOTUNE)
-  return functools.partial(_sizes, dataset)
+  return functools.partial(_peers.sizes, dataset)
 
 
-def _evaluation(data: Data, **options: Any) -> Epoch:
+def _evaluation(data: _peers.Data, **options: Any) -> _peers.Epoch:
   from imagenet_val_tfrec import pipeline
 
   dataset = pipeline.evaluation_dataset(
     data.data_dir, data.batch_size, split=data.split, **options
   )
-  return functools.partial(_sizes, dataset)
+  return functools.partial(_peers.sizes, dataset)
 
 
-def _training(data: Data, *, epochs: int = 1) -> Epoch:
+def _training(data: _peers.Data, *, epochs: int = 1) -> _peers.Epoch:
   from imagenet_val_tfrec import pipeline
 
   dataset = pipeline.training_dataset(
     data.data_dir, data.batch_size, split=data.split, epochs=epochs
   )
-  return functools.partial(_sizes, dataset)
+  return functools.partial(_peers.sizes, dataset)
 
 
-def _legacy_parser(data: Data) -> Epoch:
+def _legacy_parser(data: _peers.Data) -> _peers.Epoch:
   import tensorflow as tf
   import tensorflow_datasets as tfds
 
@@ -150,7 +113,7 @@ def _legacy_parser(data: Data) -> Epoch:
 # --- others ---
 
 
-def _bare_decoding(data: Data) -> Epoch:
+def _bare_decoding(data: _peers.Data) -> _peers.Epoch:
   """The limit: as many threads as processors decode images in memory."""
   import simplejpeg
 
@@ -174,75 +137,13 @@ def _bare_decoding(data: Data) -> Epoch:
   def epoch() -> Iterator[int]:
     # Closed early, it waits for its threads, but not for what they did not
     # begin: nothing is left over for the epoch that is timed.
-    with futures.ThreadPoolExecutor(WORKERS) as pool:
+    with futures.ThreadPoolExecutor(_peers.WORKERS) as pool:
       yield from pool.map(decode, range(0, len(images), data.batch_size))
 
   return epoch
 
 
-def _open(file: Any) -> np.ndarray:
-  """The same picture by Pillow, whose resizing always antialiases."""
-  from PIL import Image
-
-  image = Image.open(file).convert('RGB')
-  scale = _RESIZED / min(image.size)
-  width, height = (round(side * scale) for side in image.size)
-  image = image.resize((width, height), Image.Resampling.BILINEAR)
-  left, top = (width - _SIZE) // 2, (height - _SIZE) // 2
-  image = image.crop((left, top, left + _SIZE, top + _SIZE))
-  return np.asarray(image, np.float32)
-
-
-class _Files:
-  """Random access to the images: what torch and grain ask of a source."""
-
-  def __init__(self, paths: list[str]):
-    self._paths = paths
-
-  def __len__(self) -> int:
-    return len(self._paths)
-
-  def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-    return _open(self._paths[index]), 0
-
-
-def _torch(data: Data) -> Epoch:
-  from torch.utils import data as torch_data
-
-  loader = torch_data.DataLoader(
-    _Files(data.files()), batch_size=data.batch_size, num_workers=WORKERS
-  )
-  return functools.partial(_sizes, loader)
-
-
-def _webdataset(data: Data) -> Epoch:
-  import io
-
-  import webdataset
-
-  shards = sorted(str(path) for path in data.folder.glob('*.tar'))
-  dataset = webdataset.WebDataset(shards, shardshuffle=False)
-  dataset = dataset.map(lambda sample: (_open(io.BytesIO(sample['jpg'])), 0))
-  loader = webdataset.WebLoader(
-    dataset.batched(data.batch_size),
-    batch_size=None,
-    num_workers=min(WORKERS, len(shards)),  # Each takes whole ones.
-  )
-  return functools.partial(_sizes, loader)
-
-
-def _grain(data: Data) -> Epoch:
-  import grain
-
-  dataset = grain.MapDataset.source(_Files(data.files()))
-  dataset = dataset.batch(data.batch_size).to_iter_dataset()
-  dataset = dataset.mp_prefetch(
-    grain.multiprocessing.MultiprocessingOptions(num_workers=WORKERS)
-  )
-  return functools.partial(_sizes, dataset)
-
-
-Reader = Callable[..., Epoch]  # Of `Data`; training, also of `epochs`.
+Reader = Callable[..., _peers.Epoch]  # Of `Data`; training, also of `epochs`.
 READERS: dict[str, Reader] = {
   'undecoded': _undecoded,
   'tfds.load': _naive,
@@ -256,16 +157,7 @@ READERS: dict[str, Reader] = {
   'fast, antialias': functools.partial(
     _evaluation, mode='fast', antialias=True
   ),
-  'torch, Pillow': _torch,
-  'webdataset, Pillow': _webdataset,
-  'grain, Pillow': _grain,
-}
-
-# What a reader imports that does not come with the package.
-NEEDS = {
-  'torch, Pillow': ('torch', 'PIL'),
-  'webdataset, Pillow': ('webdataset', 'torch', 'PIL'),
-  'grain, Pillow': ('grain', 'PIL'),
+  **_peers.READERS,
 }
 
 
@@ -276,7 +168,7 @@ def _cpu() -> float:
   return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _one_epoch(reader: Reader, data: Data) -> dict[str, float]:
+def _one_epoch(reader: Reader, data: _peers.Data) -> dict[str, float]:
   epoch = reader(data)
   for _ in itertools.islice(epoch(), _WARM_BATCHES):
     pass
@@ -290,7 +182,7 @@ def _one_epoch(reader: Reader, data: Data) -> dict[str, float]:
   }
 
 
-def _many_epochs(reader: Reader, data: Data) -> dict[str, float]:
+def _many_epochs(reader: Reader, data: _peers.Data) -> dict[str, float]:
   """Times 50 epochs, each of an iterator of its own, after five to settle."""
   epoch = reader(data)
   seconds, peaks = [], []
@@ -307,7 +199,7 @@ def _many_epochs(reader: Reader, data: Data) -> dict[str, float]:
   }
 
 
-def _one_iterator(reader: Reader, data: Data) -> dict[str, float]:
+def _one_iterator(reader: Reader, data: _peers.Data) -> dict[str, float]:
   """Times the wait for each batch of 50 epochs in a row, after five others."""
   epochs = _SETTLING + _EPOCHS
   waits = []
@@ -332,7 +224,7 @@ MEASURES = {
 
 if __name__ == '__main__':
   measure, reader, data_dir, number, batch_size, folder = sys.argv[1:]
-  data = Data(
+  data = _peers.Data(
     data_dir=data_dir,
     images=int(number),
     batch_size=int(batch_size),

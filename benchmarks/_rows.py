@@ -13,7 +13,7 @@ class Row:
   Attributes:
     name: What it is called, in the table and for `--rows`.
     command: For the shell, with names of paths in braces, as `build.py` makes
-      them; `python` and `work` are what `_measure.run` says.
+      them; `python`, `work` and `peers` are what `_measure.run` says.
     module: The module of the package that it needs.
     reads: Name of the path that it reads all of, if it writes nothing.
   """
@@ -54,6 +54,10 @@ ROWS = (
   Row(
     name='untar, old loop', command='{work} untar_old_loop {tar} {labels} {out}'
   ),
+  Row(name='webdataset', command='{peers} webdataset {images} {labels} {out}'),
+  Row(name='mosaic', command='{peers} mosaic {images} {labels} {out}'),
+  Row(name='litdata', command='{peers} litdata {images} {labels} {out}'),
+  Row(name='arrow', command='{peers} arrow {images} {labels} {out}'),
   Row(
     name='images_to_tfrec',
     command=CONVERTER + ' {tar}',

@@ -43,6 +43,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import _data
 import _measure
+import _peers
 import _readers
 import _table
 import tensorflow_datasets as tfds
@@ -55,7 +56,10 @@ _REPEATED = (
   ('50 epochs in a row', 'training'),
 )
 _SHORT = 512
-_PEERS = ('pillow', 'torch', 'webdataset', 'grain')
+_VERSIONS = (
+  *('pillow', 'torch', 'webdataset', 'grain', 'mosaicml-streaming', 'litdata'),
+  *('datasets', 'simplejpeg'),
+)
 
 _Sample = Mapping[str, float]
 
@@ -89,7 +93,7 @@ def _write_files(data_dir: str, images: int, folder: pathlib.Path) -> int:
   for number, example in enumerate(dataset.as_numpy_iterator()):
     paths.append(folder / f'{number:08d}.jpg')
     paths[-1].write_bytes(example['image'])
-  shards = min(_readers.WORKERS, len(paths))
+  shards = min(_peers.WORKERS, len(paths))
   for shard in range(shards):
     with tarfile.open(folder / f'{shard}.tar', 'w') as tar:
       for path in paths[shard::shards]:
@@ -143,9 +147,9 @@ def _choose(asked: Iterable[str]) -> list[str]:
   asked = set(asked)
   missing = {
     reader: [m for m in modules if importlib.util.find_spec(m) is None]
-    for reader, modules in _readers.NEEDS.items()
+    for reader, modules in _peers.NEEDS.items()
   }
-  left_out = [f'{r!r}' for r in _readers.NEEDS if r in asked and missing[r]]
+  left_out = [f'{r!r}' for r in _peers.NEEDS if r in asked and missing[r]]
   if left_out:
     print(f'not installed: {", ".join(left_out)}', file=sys.stderr)
   asked -= {reader for reader in asked if missing.get(reader)}
@@ -156,7 +160,7 @@ def _choose(asked: Iterable[str]) -> list[str]:
 def _versions() -> dict[str, str]:
   """Returns those of what other readers use, where it is installed."""
   found = {}
-  for package in _PEERS:
+  for package in _VERSIONS:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
       found[package] = importlib.metadata.version(package)
   return found

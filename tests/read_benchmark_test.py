@@ -16,7 +16,6 @@ import tensorflow_datasets as tfds
 import imagenet_val_tfrec
 
 BENCHMARKS = making.ROOT / 'benchmarks'
-PEERS = ['torch, Pillow', 'webdataset, Pillow', 'grain, Pillow']
 RATES = {'images': 7, 'seconds': 2.0, 'cpu': 0.5}
 
 
@@ -44,9 +43,11 @@ def data(modules, data_dir, tmp_path_factory):
   read, readers = modules
   files = tmp_path_factory.mktemp('parent') / 'files'
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(readers, 'WORKERS', 3)
+    patch.setattr(readers._peers, 'WORKERS', 3)
     assert read._write_files(data_dir, 7, files) == 7
-  return readers.Data(data_dir=data_dir, images=7, batch_size=3, folder=files)
+  return readers._peers.Data(
+    data_dir=data_dir, images=7, batch_size=3, folder=files
+  )
 
 
 def _read(*args: object) -> subprocess.CompletedProcess[str]:
@@ -84,7 +85,7 @@ def test_read_refuses_an_unknown_reader():
 def test_each_row_reads_all_images(modules, data):
   read, readers = modules
   rows = read._choose(readers.READERS)
-  assert set(readers.READERS) - set(rows) <= set(PEERS)
+  assert set(readers.READERS) - set(rows) <= set(readers._peers.READERS)
   for row in rows:
     sample = readers.MEASURES['one epoch'](readers.READERS[row], data)
     # For training, batches are full.
@@ -116,7 +117,9 @@ def test_bare_decoding_fails_where_a_thread_does(modules, data, tmp_path):
   _, readers = modules
   for number in range(9):
     (tmp_path / f'{number}.jpg').write_bytes(b'no image')
-  broken = readers.Data(data_dir='', images=9, batch_size=1, folder=tmp_path)
+  broken = readers._peers.Data(
+    data_dir='', images=9, batch_size=1, folder=tmp_path
+  )
   with pytest.raises(ValueError, match='JPEG'):
     list(readers.READERS['bare decoding'](broken)())
 
@@ -150,13 +153,14 @@ def test_a_reader_is_compared_with_its_own_base(modules):
 def test_what_is_not_installed_is_left_out(modules, monkeypatch, capsys):
   read, _ = modules
   monkeypatch.setattr(read.importlib.util, 'find_spec', lambda name: None)
-  assert read._choose(['exact', *PEERS]) == [
+  peers = [*read._peers.READERS]
+  assert read._choose(['exact', *peers]) == [
     'tfds.load',
     'exact',
     'bare decoding',
   ]
   assert capsys.readouterr().err == (
-    f'not installed: {", ".join(map(repr, PEERS))}\n'
+    f'not installed: {", ".join(map(repr, peers))}\n'
   )
 
 
