@@ -130,8 +130,8 @@ def make_tfrec(
     with progress.progress_bar(
       tqdm.tqdm, images=len(examples), description='Writing'
     ) as report:
-      summary = shards.write_plan(
-        plan,
+      [summary] = shards.write_plans(
+        [plan],
         work_dir.shards,
         run=runners.from_flags(workers, beam_pipeline_options),
         progress=report,

@@ -1,6 +1,6 @@
 """The builder at its public surface: build, load, order, metadata, refusals.
 
-Of `imagenet_val_tfrec_dataset_builder`.
+Of `imagenet_val_tfrec_dataset_builder` and `duplicates`.
 """
 
 import errno
@@ -14,6 +14,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import imagenet_val_tfrec
+from imagenet_val_tfrec import verify
 from imagenet_val_tfrec.core import errors, storage
 from imagenet_val_tfrec.inputs import imagenet
 
@@ -110,9 +111,12 @@ def test_features_and_metadata(tmp_path):
   tags = imagenet_val_tfrec.Builder.get_metadata().tags
   assert 'ml.task.image-classification' in tags
   metadata = dict(info.metadata)
-  assert len(metadata.pop('fingerprint')) == 64
   assert len(metadata.pop('input_state')) == 64
   assert metadata == {
+    # As ever: by another one, no dataset built before would be accepted.
+    'fingerprint': (
+      'd7704fd6c3ffa166b1e373ccf6fdd606b176e7adab59987f11285b83672039d9'
+    ),
     'source_kind': 'tar',
     'source_name': 'ILSVRC2012_img_val.tar',
     'label_file': 'val.txt',
@@ -308,6 +312,69 @@ def test_what_does_not_fit_is_refused(flowers, extra, error, message):
   with pytest.raises(error, match=message):
     build(flowers / 'data', config=config)
   assert leftovers(flowers / 'data') == []
+
+
+# --- several splits ---
+
+
+@pytest.fixture
+def halves(tmp_path):
+  """A folder of 24 pictures, the same in a tar, and two label files."""
+  files = making.many(24)
+  making.write_folder(tmp_path / 'images', files)
+  making.write_tar(tmp_path / 'images.tar', files)
+  for name, part in (('train', [*files][:16]), ('val', [*files][16:])):
+    (tmp_path / f'{name}.txt').write_text(making.label_text(part))
+  return tmp_path
+
+
+# A value for each split; then what else is in the config.
+WAYS_TO_SAY = {
+  'label files': (('{}/train.txt', '{}/val.txt'), {'image_dir': '{}/images'}),
+  'both': (
+    (
+      {'image_dir': '{}/images.tar', 'label_file': '{}/train.txt'},
+      {'image_dir': '{}/images', 'label_file': '{}/val.txt'},
+    ),
+    {},
+  ),
+  'one split': (('{}/train.txt',), {'image_dir': '{}/images.tar'}),
+}
+
+
+@pytest.mark.filterwarnings('ignore:8 images of split')
+@pytest.mark.parametrize('way', WAYS_TO_SAY)
+def test_splits(halves, way, recwarn):
+  values, more = WAYS_TO_SAY[way]
+  names = ['train', 'validation'][: len(values)]
+  said = {'splits': dict(zip(names, values, strict=True)), **more}
+  said |= {'shuffle': 'train', 'shuffle_seed': 5}
+  # As a shell gives it.
+  config = json.loads(json.dumps(said).replace('{}', str(halves)))
+  builder = making.build(halves / 'data', options={'num_shards': 3}, **config)
+  expected = {'train': [i % 7 for i in MIXED], 'validation': [*range(7), 0]}
+  assert list(builder.info.splits) == names
+  assert {name: making.labels_in(builder, name) for name in names} == {
+    name: expected[name] for name in names
+  }
+  report = verify.verify(builder.data_dir, decode=True)
+  assert (report.findings, report.num_files) == ([], 3 * len(names))
+  with pytest.raises(errors.InputError, match='or one that was shuffled'):
+    verify.verify(builder.data_dir, label_file=str(halves / 'train.txt'))
+  assert making.left_behind(halves / 'data') == [
+    'imagenet_val_tfrec/made/1.0.0'
+  ]
+  config = imagenet_val_tfrec.ImagenetValTfrecConfig(name='made', **config)
+  stock = StockBuilder(data_dir=halves / 'stock', config=config)
+  stock.download_and_prepare(
+    download_config=tfds.download.DownloadConfig(manual_dir=halves)
+  )
+  for name in names:
+    assert making.labels_in(stock, name) == expected[name]
+
+
+# Of 16 examples by seed 5: the same for all times.
+MIXED = [6, 11, 13, 7, 12, 14, 15, 0, 9, 4, 1, 2, 10, 5, 3, 8]
 
 
 # --- what is there already ---

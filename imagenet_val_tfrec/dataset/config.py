@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import os
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
 
@@ -16,25 +17,38 @@ from imagenet_val_tfrec.core import errors, storage
 from imagenet_val_tfrec.inputs import discovery, imagenet, join, sources
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import jpeg
+from imagenet_val_tfrec.writing import plan as plan_lib
 
 # By the identity of a label file, so that loads in a loop read it once.
 _NUM_CLASSES: dict[tuple[object, ...], int] = {}
 # Of a config, as tfds.load takes it.
 _NAME = re.compile(r'(?!\.+$)[\w+=\-.]+')
+_SPLIT = 'validation'  # Where nobody says another one.
 
-
-_PATH = (str, os.PathLike, type(None))
+_NONE = type(None)
+_PATH = (str, os.PathLike, _NONE)
 # Their types, and the least of a number. In Python True is a number, too.
 _OPTIONS: tuple[tuple[str, Any, int, str], ...] = (
   ('image_dir', _PATH, 0, 'a path'),
   ('label_file', _PATH, 0, 'a path'),
   ('num_images', int, 0, 'a number, 0 or more'),
-  ('num_classes', (int, type(None)), 1, 'a number, 1 or more'),
-  ('class_names', (list, tuple, type(None)), 0, 'a list of names'),
+  ('num_classes', (int, _NONE), 1, 'a number, 1 or more'),
+  ('class_names', (list, tuple, _NONE), 0, 'a list of names'),
   ('check_labels', bool, 0, 'true or false'),
   ('max_pixels', int, 1, 'a number, 1 or more'),
   ('decode_check', bool, 0, 'true or false'),
+  ('splits', (Mapping, _NONE), 0, '{"train": …, "validation": …}'),
+  ('shuffle', (str, list, tuple), 0, 'a split, or a list of splits'),
+  ('shuffle_seed', int, 0, 'a number, 0 or more'),
+  ('refuse_duplicates', bool, 0, 'true or false'),
 )
+
+
+class _Place(NamedTuple):
+  """Where a split is made from; what is None is looked for."""
+
+  image_dir: str | None
+  label_file: str | None = None
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -46,7 +60,8 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
       `manual_dir`.
     label_file: One `NAME LABEL` a line; if None, looked for in `manual_dir`.
       Official images need none.
-    num_images: Only the first that many lines of the label file (0: all).
+    num_images: Only the first that many lines of the label file (0: all); of a
+      split that is shuffled, that many of all.
     num_classes: By default as many as `class_names`; or the largest label + 1.
     class_names: Names of the classes, in order.
     check_labels: Whether official images must have the true labels.
@@ -74,10 +89,14 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   check_labels: bool = True
   max_pixels: int = jpeg.MAX_PIXELS
   decode_check: bool = False
+  splits: Mapping[str, Any] | None = None
+  shuffle: str | Sequence[str] = ()
+  shuffle_seed: int = 0
+  refuse_duplicates: bool = False
 
-  # What was read for the label's feature, to build from.
-  _labels_read: labels_lib.Labels | None = dataclasses.field(
-    default=None, init=False, repr=False
+  # What was read for the label's feature, to build from; by the path.
+  _labels_read: dict[str, labels_lib.Labels] = dataclasses.field(
+    default_factory=dict, init=False, repr=False
   )
 
   def __post_init__(self) -> None:
@@ -91,6 +110,8 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
         raise errors.InputError(f'{option} is {value!r}, expected {expected}')
     self.image_dir = self.image_dir and os.fspath(self.image_dir)
     self.label_file = self.label_file and os.path.expanduser(self.label_file)
+    shuffle = self.shuffle
+    self.shuffle = (shuffle,) if isinstance(shuffle, str) else tuple(shuffle)
     if self.class_names is not None:
       names = list(self.class_names)
       if {*map(type, names)} != {str} or len({*names}) < len(names):
@@ -105,78 +126,155 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
           'class_names; say one of the two'
         )
       self.num_classes = number
+    self._places()
 
   def examples(
     self, manual_dir: str, limit: int = 0, num_classes: int | None = None
-  ) -> join.Examples:
-    """Finds images and labels and puts them together.
+  ) -> dict[str, join.Examples]:
+    """Finds images and labels of each split and puts them together.
 
     What the config does not name is looked for in `manual_dir`. Only the first
-    `limit` examples are taken (0: all). Raises InputError if anything does not
-    fit, FileNotFoundError if there is nothing.
+    `limit` examples of a split are taken (0: all). Raises InputError if
+    anything does not fit, FileNotFoundError if there is nothing.
     """
-    source, label_file = self._find(manual_dir)
-    if label_file:
-      labels = self._read_labels(label_file)
-    elif self.image_dir:
-      labels = discovery.labels_of(source)
-    else:
-      labels = imagenet.true_label_file()
-    if self.check_labels:
-      imagenet.check_labels(labels)
-    if num_classes is not None:
-      labels.check_range(num_classes)
-    limits = [n for n in (self.num_images, limit) if n]
-    limit = min(limits, default=0)
-    return join.locate(labels, source, limit=limit, max_pixels=self.max_pixels)
+    limit = min((n for n in (self.num_images, limit) if n), default=0)
+    inputs = self._inputs(manual_dir)
+    result = {}
+    for name, (source, label_file) in inputs.items():
+      is_alone = sum(other == source for other, _ in inputs.values()) == 1
+      try:
+        labels = self._labels(source, label_file)
+        if num_classes is not None:
+          labels.check_range(num_classes)
+        if name in self.shuffle:
+          labels = plan_lib.shuffled(labels, self.shuffle_seed)
+        result[name] = join.locate(
+          labels,
+          source,
+          limit=limit,
+          max_pixels=self.max_pixels,
+          all_are_named=is_alone,
+        )
+      except errors.InputError as e:
+        if len(inputs) == 1:
+          raise
+        raise errors.InputError(f'split {name!r}: {e}') from e
+    return result
 
-  def state_of(self, examples: join.Examples, limit: int) -> str:
+  def state_of(self, examples: Mapping[str, join.Examples], limit: int) -> str:
     """Returns `find_state` as it was when these examples were found."""
-    states = examples.source_state, examples.labels.file_state
-    return self._state(limit, examples.source.kind, *states)
+    states = {
+      name: (part.source.kind, part.source_state, part.labels.file_state)
+      for name, part in examples.items()
+    }
+    return self._state(limit, states)
 
   def find_state(self, manual_dir: str, limit: int) -> str:
     """Returns what changes whenever sizes or times of the input do; quick."""
-    source, label_file = self._find(manual_dir)
-    of_labels = storage.identity_of(label_file) if label_file else None
-    return self._state(limit, source.kind, source.state(), of_labels)
+    states = {}
+    for name, (source, label_file) in self._inputs(manual_dir).items():
+      of_labels = storage.identity_of(label_file) if label_file else None
+      states[name] = source.kind, source.state(), of_labels
+    return self._state(limit, states)
 
-  def _state(self, limit: int, *states: object) -> str:
-    options = limit, self.num_images, self.check_labels
-    return hashlib.sha256(repr((*options, *states)).encode()).hexdigest()
+  def _state(self, limit: int, states: Mapping[str, tuple[object, ...]]) -> str:
+    options: tuple[object, ...] = limit, self.num_images, self.check_labels
+    if [*states] != [_SPLIT] or self.shuffle:
+      options += *states, self.shuffle, self.shuffle_seed
+    parts = itertools.chain(options, *states.values())
+    return hashlib.sha256(repr((*parts,)).encode()).hexdigest()
 
   def label_feature(self) -> tfds.features.ClassLabel:
-    """Returns the feature of the label."""
+    """Returns the feature of the label, the same for all splits."""
     doc = 'Class of the image, as in the label file.'
     if self.class_names is not None:
       return tfds.features.ClassLabel(names=self.class_names, doc=doc)
     number = self.num_classes
-    if number is None and not self.label_file:
+    files = [file for _, file in self._places().values() if file]
+    if number is None and not files:
       number = imagenet.NUM_CLASSES
-    elif number is None and self.label_file and storage.exists(self.label_file):
-      # Whoever builds is told what is wrong with it.
-      identity = storage.identity_of(self.label_file)
+    elif number is None and all(map(storage.exists, files)):
+      # Whoever builds is told what is wrong with them.
       with contextlib.suppress(errors.InputError):
-        if identity not in _NUM_CLASSES:
-          self._labels_read = discovery.read_labels(self.label_file)
-          _NUM_CLASSES[identity] = self._labels_read.num_classes()
-        number = _NUM_CLASSES[identity]
+        number = max(map(self._count_classes, files))
     return tfds.features.ClassLabel(num_classes=number, doc=doc)
+
+  def _count_classes(self, path: str) -> int:
+    identity = storage.identity_of(path)
+    if identity not in _NUM_CLASSES:
+      labels = self._labels_read[path] = discovery.read_labels(path)
+      _NUM_CLASSES[identity] = labels.num_classes()
+    return _NUM_CLASSES[identity]
 
   def checks(self) -> jpeg.Checks:
     """Returns what is refused in an image."""
     return jpeg.Checks(max_pixels=self.max_pixels, decode=self.decode_check)
 
-  def _find(self, manual_dir: str) -> tuple[sources.ImageSource, str | None]:
-    """Returns the images, and the label file if there is one."""
-    if self.image_dir:
-      return sources.open_source(self.image_dir), self.label_file
-    source = discovery.find_images(manual_dir)
-    return source, self.label_file or discovery.find_label_file(manual_dir)
+  def _places(self) -> dict[str, _Place]:
+    """Returns where each split is made from."""
+    if self.splits is None:
+      return {_SPLIT: _Place(self.image_dir, self.label_file)}
+    if self.label_file or not self.splits:
+      raise errors.InputError(
+        f'splits is {self.splits!r}, label_file {self.label_file!r}, expected '
+        'a split at least, and label files in splits alone'
+      )
+    places = {}
+    for name, place in self.splits.items():
+      check_split(name)
+      if isinstance(place, (str, os.PathLike)):
+        place = {'label_file' if self.image_dir else 'image_dir': place}
+      try:
+        given = {'image_dir': self.image_dir, **place}
+        paths = {key: os.path.expanduser(path) for key, path in given.items()}
+        places[name] = _Place(**paths)
+      except TypeError as e:
+        raise errors.InputError(
+          f'split {name!r} is {place!r}, expected a path, or '
+          '{"image_dir": …, "label_file": …}'
+        ) from e
+    return places
 
-  def _read_labels(self, path: str) -> labels_lib.Labels:
-    """Reads the label file, once for the feature and the examples."""
-    labels, self._labels_read = self._labels_read, None
-    if labels and labels.file_state == storage.identity_of(path):
-      return labels
-    return discovery.read_labels(path)
+  def _inputs(
+    self, manual_dir: str
+  ) -> dict[str, tuple[sources.ImageSource, str | None]]:
+    """Returns the images of each split, and the label file if there is one."""
+    inputs = {}
+    for name, (image_dir, label_file) in self._places().items():
+      if image_dir:
+        source = sources.open_source(image_dir)
+      else:
+        source = discovery.find_images(manual_dir)
+        label_file = label_file or discovery.find_label_file(manual_dir)
+      inputs[name] = source, label_file
+    if unknown := {*self.shuffle} - {*inputs}:
+      raise errors.InputError(
+        f'shuffle is {errors.some(sorted(unknown))}, expected some of the '
+        f'splits {errors.some([*inputs], 9)}'
+      )
+    return inputs
+
+  def _labels(
+    self, source: sources.ImageSource, label_file: str | None
+  ) -> labels_lib.Labels:
+    """Reads labels, a file once for the feature and the examples."""
+    labels = self._labels_read.pop(label_file or '', None)
+    if not label_file:
+      named = self.image_dir or self.splits
+      true_labels = imagenet.true_label_file
+      labels = discovery.labels_of(source) if named else true_labels()
+    elif not labels or labels.file_state != storage.identity_of(label_file):
+      labels = discovery.read_labels(label_file)
+    if self.check_labels:
+      imagenet.check_labels(labels)
+    return labels
+
+
+def check_split(name: object) -> None:
+  """Raises InputError if TFDS cannot have a split of that name."""
+  # It gives 'all' and what is in other names a meaning of its own.
+  if not re.fullmatch(r'\w+', str(name)) or name == 'all':
+    raise errors.InputError(
+      f'split is {name!r}, expected a name of letters and digits, such as '
+      "'validation' (but not 'all')"
+    )
