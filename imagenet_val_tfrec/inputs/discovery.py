@@ -73,13 +73,3 @@ def read_labels(
   if labels.class_names and imagenet.is_official(labels.names[0]):
     labels = labels_lib.read_labels(path, class_names or imagenet.wnids())
   return dataclasses.replace(labels, file_state=state)
-
-
-def labels_of(source: sources.ImageSource) -> labels_lib.Labels:
-  """Returns the true labels; InputError if images have no official names."""
-  if any(imagenet.is_official(entry.path) for entry in source.entries()):
-    return imagenet.true_label_file()
-  raise errors.InputError(
-    f'{source.path}: no label file was given, and these are not the images of '
-    'ImageNet; say label_file in the config: one "NAME LABEL" a line'
-  )

@@ -276,8 +276,12 @@ class _Matches:
       return -1, ''
     if not self._index:
       # While the source stands in the labels' order, no dict is needed.
+      in_order = self._next < len(self._labels)
+      if in_order and path == self._labels.names[self._next]:
+        self._next += 1
+        return self._next - 1, ''
       folder, slash, name = path.rpartition('/')
-      in_order = self._next < len(self._labels) and not self._most_slashes
+      in_order = in_order and not self._most_slashes
       if in_order and name == self._labels.names[self._next]:
         self._next += 1
         return self._next - 1, folder + slash
