@@ -1,10 +1,11 @@
 """The builder at its public surface: build, load, order, metadata, refusals.
 
-Of `imagenet_val_tfrec_dataset_builder` and `duplicates`.
+Of `imagenet_val_tfrec_dataset_builder`, `duplicates` and `splits`.
 """
 
 import errno
 import json
+import logging
 import os
 import pathlib
 import sys
@@ -354,11 +355,15 @@ WAYS_TO_SAY = {
 
 @pytest.mark.filterwarnings('ignore:8 images of split')
 @pytest.mark.parametrize('way', WAYS_TO_SAY)
-def test_splits(halves, way):
+def test_splits(halves, way, caplog):
+  caplog.set_level(logging.INFO, logger='absl')
   # As a shell gives it.
   config = json.loads(json.dumps(WAYS_TO_SAY[way]).replace('{}', str(halves)))
   config |= {'shuffle': 'train', 'shuffle_seed': 5}
   builder = making.build(halves / 'data', options={'num_shards': 3}, **config)
+  found = caplog.text.count(f'{halves}/tree: train from train/, 7 class folder')
+  assert found == (way == 'folders, found')
+  assert builder.info.features['label'].names == [*'0123456']
   names = [*builder.info.splits]
   assert names == ['train', 'validation'][: 2 - (way == 'one split')]
   expected = {'train': [i % 7 for i in range(16)], 'validation': [*range(7), 0]}
