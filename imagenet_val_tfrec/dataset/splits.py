@@ -12,6 +12,8 @@ from imagenet_val_tfrec.inputs import discovery, layouts, sources
 
 DEFAULT = 'validation'
 
+_LABEL_FILES = ('.txt', '.csv', '.jsonl')
+
 Names: TypeAlias = Sequence[str] | None
 
 
@@ -60,7 +62,8 @@ def said(
   for name, value in splits.items():
     check_name(name)
     if isinstance(value, (str, os.PathLike)):
-      value = {'label_file' if image_dir else 'image_dir': value}
+      is_file = image_dir or os.fspath(value).endswith(_LABEL_FILES)
+      value = {'label_file' if is_file else 'image_dir': value}
     try:
       given = {'image_dir': image_dir, **value}
       place = Place(os.path.expanduser(given.pop('image_dir')))
@@ -68,8 +71,8 @@ def said(
       places[name] = place._replace(**paths)
     except (TypeError, ValueError) as e:
       raise errors.InputError(
-        f'split {name!r} is {value!r}, expected a path, or '
-        '{"image_dir": …, "label_file": …}'
+        f'split {name!r} is {value!r}, expected the path of class folders, or '
+        'of a label file for image_dir, or {"image_dir": …, "label_file": …}'
       ) from e
   return places
 
