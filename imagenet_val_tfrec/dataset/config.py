@@ -131,16 +131,15 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     anything does not fit, FileNotFoundError if there is nothing.
     """
     limit = min((n for n in (self.num_images, limit) if n), default=0)
-    found = self._look()
-    for kind in found.kinds:
+    parts, class_names, kinds = self._find(manual_dir)
+    for kind in kinds:
       logging.info('%s', kind)
-    parts = splits_lib.open_all(found, manual_dir)
     if unknown := {*self.shuffle} - {*parts}:
       raise errors.InputError(
         f'shuffle is {errors.some(sorted(unknown))}, expected some of the '
         f'splits {errors.some([*parts], 9)}'
       )
-    class_names = self.class_names or found.class_names
+    class_names = self.class_names or class_names
     images = [part.source for part in parts.values()]
     result = {}
     for name, part in parts.items():
@@ -175,8 +174,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   def find_state(self, manual_dir: str, limit: int) -> str:
     """Returns what changes whenever sizes or times of the input do; quick."""
     states = {}
-    parts = splits_lib.open_all(self._look(), manual_dir)
-    for name, (source, label_file) in parts.items():
+    for name, (source, label_file) in self._find(manual_dir).parts.items():
       of_labels = storage.identity_of(label_file) if label_file else None
       states[name] = source.kind, source.state(), of_labels
     return self._state(limit, states)
@@ -199,9 +197,9 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     elif not number:
       # Whoever builds is told what is wrong.
       with contextlib.suppress(errors.InputError, OSError):
-        found = self._look()
-        names, counts = found.class_names, []
-        for _, label_file in found.places.values():
+        parts, names, _ = self._find(None)
+        counts = []
+        for _, label_file in parts.values():
           count, names = self._classes(label_file, names)
           counts.append(count)
         number = max(counts)
@@ -226,9 +224,13 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     """Returns what is refused in an image."""
     return jpeg.Checks(max_pixels=self.max_pixels, decode=self.decode_check)
 
-  def _look(self) -> splits_lib.Found:
+  def shuffle_seeds(self) -> dict[str, int]:
+    """Returns the seed of each split that is shuffled."""
+    return dict.fromkeys(self.shuffle, self.shuffle_seed)
+
+  def _find(self, manual_dir: str | None) -> splits_lib.Found:
     said = splits_lib.said(self.splits, self.image_dir, self.label_file)
-    return splits_lib.look(said)
+    return splits_lib.find(said, manual_dir)
 
   def _labels(
     self, part: layouts.Part, names: splits_lib.Names

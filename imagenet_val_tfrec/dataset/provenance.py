@@ -46,9 +46,6 @@ def describe(
       'image_bytes': part.image_bytes(),
       'chans': summaries[name].chans,
       'fingerprint': part.fingerprint(),
-      **(
-        {'shuffle_seed': config.shuffle_seed} if name in config.shuffle else {}
-      ),
     }
     for name, part in examples.items()
   }
@@ -58,6 +55,8 @@ def describe(
   }
   if len(splits) == 1:
     [said] = splits.values()
+  if config.shuffle:
+    said['shuffle_seeds'] = config.shuffle_seeds()
   return {
     'max_examples_per_split': limit,
     'decode_check': config.decode_check,
@@ -182,12 +181,7 @@ def _check_same_options(
   doubles = metadata.get('duplicates', 0)
   if config.refuse_duplicates and doubles:
     problems.append(f'of splits that have {doubles:,} images in common')
-  seeds = {
-    name: split['shuffle_seed']
-    for name, split in _splits(info).items()
-    if 'shuffle_seed' in split
-  }
-  today = dict.fromkeys(config.shuffle, config.shuffle_seed)
+  seeds, today = metadata.get('shuffle_seeds', {}), config.shuffle_seeds()
   if ADOPTED_FROM not in metadata and seeds != today:
     problems.append(f'with shuffle_seed {seeds or None} (not {today or None})')
   if problems:
@@ -223,15 +217,6 @@ def _names(label: tfds.features.ClassLabel) -> list[str]:
   return names
 
 
-def _splits(info: tfds.core.DatasetInfo) -> dict[str, dict[str, Any]]:
-  """Returns what the metadata says of each split."""
-  metadata = info.metadata or {}
-  if 'splits' not in metadata:
-    return dict.fromkeys(info.splits, metadata)
-  said = {split['name']: split for split in metadata['splits']}
-  return {name: said.get(name, {}) for name in info.splits}
-
-
 def _in_words(inputs: Mapping[str, tuple[int, Any]]) -> str:
   return ', '.join(
     # As much of the fingerprint as one compares by eye.
@@ -241,9 +226,11 @@ def _in_words(inputs: Mapping[str, tuple[int, Any]]) -> str:
 
 
 def _made_from(info: tfds.core.DatasetInfo) -> dict[str, tuple[int, Any]]:
+  metadata = info.metadata or {}
+  of_splits = {s['name']: s for s in metadata.get('splits', ())}
   return {
-    name: (info.splits[name].num_examples, split.get('fingerprint'))
-    for name, split in _splits(info).items()
+    name: (split.num_examples, of_splits.get(name, metadata).get('fingerprint'))
+    for name, split in info.splits.items()
   }
 
 

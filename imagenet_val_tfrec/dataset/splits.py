@@ -18,16 +18,16 @@ Names: TypeAlias = Sequence[str] | None
 
 
 class Place(NamedTuple):
-  """Where a split is: as the config says, or as was found by looking."""
+  """What the config says of a split; what is None is looked for."""
 
-  images: sources.ImageSource | str | None  # None: in `manual_dir`.
+  image_dir: str | None
   label_file: str | None = None
 
 
 class Found(NamedTuple):
   """What the config says and what is there, without reading a label."""
 
-  places: dict[str, Place]
+  parts: dict[str, layouts.Part]
   class_names: Names = None  # Of class folders.
   kinds: Sequence[str] = ()  # What was found, in words.
 
@@ -66,10 +66,9 @@ def said(
       value = {'label_file' if is_file else 'image_dir': value}
     try:
       given = {'image_dir': image_dir, **value}
-      place = Place(os.path.expanduser(given.pop('image_dir')))
       paths = {key: os.path.expanduser(path) for key, path in given.items()}
-      places[name] = place._replace(**paths)
-    except (TypeError, ValueError) as e:
+      places[name] = Place(**paths)
+    except TypeError as e:
       raise errors.InputError(
         f'split {name!r} is {value!r}, expected the path of class folders, or '
         'of a label file for image_dir, or {"image_dir": …, "label_file": …}'
@@ -77,36 +76,32 @@ def said(
   return places
 
 
-def look(places: Mapping[str, Place]) -> Found:
-  """Looks at folders and tars that come without a label file."""
-  found: dict[str, Place] = {}
+def find(places: Mapping[str, Place], manual_dir: str | None) -> Found:
+  """Finds the images of each split, and the label file if there is one.
+
+  What the config does not say is looked for in `manual_dir`; without one, the
+  source of images may be None.
+  """
+  found: dict[str, layouts.Part] = {}
   class_names: Names = None
   kinds = []
-  for name, place in places.items():
-    if place.label_file or not isinstance(place.images, str):
-      found[name] = place
+  for name, (image_dir, label_file) in places.items():
+    if image_dir and not label_file:
+      layout = layouts.look(image_dir)
+      kinds.append(f'{image_dir}: {layout.kind}')
+      class_names = class_names or layout.class_names
+      if name and len(layout.parts) > 1:
+        raise errors.InputError(
+          f'split {name!r}: there are several in {image_dir}, '
+          f'{errors.some([*layout.parts])}; name the folder of one of them'
+        )
+      found |= {name or split: part for split, part in layout.parts.items()}
       continue
-    layout = layouts.look(place.images)
-    kinds.append(f'{place.images}: {layout.kind}')
-    class_names = class_names or layout.class_names
-    parts = {split: Place(*part) for split, part in layout.parts.items()}
-    if name and len(parts) > 1:
-      raise errors.InputError(
-        f'split {name!r}: there are several in {place.images}, '
-        f'{errors.some([*parts])}; name the folder of one of them'
-      )
-    found |= {name or split: part for split, part in parts.items()}
-  return Found(found, class_names, kinds)
-
-
-def open_all(found: Found, manual_dir: str) -> dict[str, layouts.Part]:
-  """Opens all images; what nobody said is looked for in `manual_dir`."""
-  parts = {}
-  for name, (images, label_file) in found.places.items():
-    if images is None:
-      images = discovery.find_images(manual_dir)
+    source: Any = None
+    if image_dir:
+      source = sources.open_source(image_dir)
+    elif manual_dir is not None:
+      source = discovery.find_images(manual_dir)
       label_file = label_file or discovery.find_label_file(manual_dir)
-    elif isinstance(images, str):
-      images = sources.open_source(images)
-    parts[name] = layouts.Part(images, label_file)
-  return parts
+    found[name] = layouts.Part(source, label_file)
+  return Found(found, class_names, kinds)

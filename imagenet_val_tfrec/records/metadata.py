@@ -45,8 +45,8 @@ _SCHEMA: small_files.Schema = {
   'fingerprint?': str,
   'max_examples_per_split?': int,
   'max_pixels?': int,
-  'shuffle_seed?': int,
-  'splits?': [{'name': str, 'fingerprint?': str, 'shuffle_seed?': int}],
+  'shuffle_seeds?': dict,
+  'splits?': [{'name': str, 'fingerprint?': str}],
 }
 
 _T = TypeVar('_T')
@@ -120,7 +120,7 @@ def is_shuffled(folder: str) -> bool:
     said = _read(small_files.read_json, path, _SCHEMA, _MOST_BYTES)
   except errors.FileError:
     return False
-  return any('shuffle_seed' in each for each in (said, *said.get('splits', ())))
+  return 'shuffle_seeds' in said
 
 
 def problems(folder: str, classes: int | None) -> Iterator[errors.FileError]:
