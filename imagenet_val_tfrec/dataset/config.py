@@ -8,19 +8,27 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
+from absl import logging
 
 from imagenet_val_tfrec.core import errors, storage
-from imagenet_val_tfrec.inputs import discovery, imagenet, join, sources
+from imagenet_val_tfrec.inputs import (
+  discovery,
+  imagenet,
+  join,
+  layouts,
+  sources,
+)
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import jpeg
 from imagenet_val_tfrec.writing import plan as plan_lib
 
-# By the identity of a label file, so that loads in a loop read it once.
-_NUM_CLASSES: dict[tuple[object, ...], int] = {}
+# Their names and number, by the identity of a label file, so that loads in a
+# loop read it once.
+_CLASSES: dict[tuple[object, ...], tuple[Sequence[str] | None, int]] = {}
 # Of a config, as tfds.load takes it.
 _NAME = re.compile(r'(?!\.+$)[\w+=\-.]+')
 _SPLIT = 'validation'  # Where nobody says another one.
@@ -138,12 +146,15 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     anything does not fit, FileNotFoundError if there is nothing.
     """
     limit = min((n for n in (self.num_images, limit) if n), default=0)
-    inputs = self._inputs(manual_dir)
+    parts = self._parts(manual_dir, logging.info)
+    names = self.class_names
     result = {}
-    for name, (source, label_file) in inputs.items():
-      is_alone = sum(other == source for other, _ in inputs.values()) == 1
+    for name, part in parts.items():
+      source = part.source
+      is_alone = sum(source == other.source for other in parts.values()) == 1
       try:
-        labels = self._labels(source, label_file)
+        labels = self._labels(part, names)
+        names = names or labels.class_names
         if num_classes is not None:
           labels.check_range(num_classes)
         if name in self.shuffle:
@@ -156,7 +167,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
           all_are_named=is_alone,
         )
       except errors.InputError as e:
-        if len(inputs) == 1:
+        if len(parts) == 1:
           raise
         raise errors.InputError(f'split {name!r}: {e}') from e
     return result
@@ -172,7 +183,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   def find_state(self, manual_dir: str, limit: int) -> str:
     """Returns what changes whenever sizes or times of the input do; quick."""
     states = {}
-    for name, (source, label_file) in self._inputs(manual_dir).items():
+    for name, (source, label_file) in self._parts(manual_dir).items():
       of_labels = storage.identity_of(label_file) if label_file else None
       states[name] = source.kind, source.state(), of_labels
     return self._state(limit, states)
@@ -187,24 +198,38 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   def label_feature(self) -> tfds.features.ClassLabel:
     """Returns the feature of the label, the same for all splits."""
     doc = 'Class of the image, as in the label file.'
-    if self.class_names is not None:
-      return tfds.features.ClassLabel(names=self.class_names, doc=doc)
-    number = self.num_classes
-    files = [file for _, file in self._places().values() if file]
-    if number is None and not files:
-      number = imagenet.NUM_CLASSES
-    elif number is None and all(map(storage.exists, files)):
-      # Whoever builds is told what is wrong with them.
-      with contextlib.suppress(errors.InputError):
-        number = max(map(self._count_classes, files))
+    names, number = self.class_names, self.num_classes
+    if names is None:
+      # Whoever builds is told what is wrong with the input.
+      with contextlib.suppress(errors.InputError, OSError):
+        names, found = self._find_classes()
+        if number not in (None, found):
+          names = None
+        number = number or found
+    if names is not None:
+      return tfds.features.ClassLabel(names=list(names), doc=doc)
     return tfds.features.ClassLabel(num_classes=number, doc=doc)
 
-  def _count_classes(self, path: str) -> int:
+  def _find_classes(self) -> tuple[Sequence[str] | None, int]:
+    """Returns the names of the classes, if they have some, and their number."""
+    names, number = None, 0
+    for image_dir, label_file in self._places().values():
+      if label_file:
+        of_file, largest = self._classes_in(label_file)
+      elif image_dir:
+        of_file, largest = layouts.look(image_dir).class_names, 0
+      else:
+        of_file, largest = None, imagenet.NUM_CLASSES
+      names = names or of_file
+      number = max(number, largest)
+    return names, len(names or ()) or number or imagenet.NUM_CLASSES
+
+  def _classes_in(self, path: str) -> tuple[Sequence[str] | None, int]:
     identity = storage.identity_of(path)
-    if identity not in _NUM_CLASSES:
+    if identity not in _CLASSES:
       labels = self._labels_read[path] = discovery.read_labels(path)
-      _NUM_CLASSES[identity] = labels.num_classes()
-    return _NUM_CLASSES[identity]
+      _CLASSES[identity] = labels.class_names, labels.num_classes()
+    return _CLASSES[identity]
 
   def checks(self) -> jpeg.Checks:
     """Returns what is refused in an image."""
@@ -235,36 +260,54 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
         ) from e
     return places
 
-  def _inputs(
-    self, manual_dir: str
-  ) -> dict[str, tuple[sources.ImageSource, str | None]]:
-    """Returns the images of each split, and the label file if there is one."""
-    inputs = {}
+  def _parts(
+    self, manual_dir: str, tell: Callable[[str], None] | None = None
+  ) -> dict[str, layouts.Part]:
+    """Returns where images and labels of each split are; tells what was found.
+
+    Where images stand alone, their folders tell of splits and classes.
+    """
+    parts: dict[str, layouts.Part] = {}
     for name, (image_dir, label_file) in self._places().items():
-      if image_dir:
-        source = sources.open_source(image_dir)
-      else:
+      if not image_dir:
         source = discovery.find_images(manual_dir)
         label_file = label_file or discovery.find_label_file(manual_dir)
-      inputs[name] = source, label_file
-    if unknown := {*self.shuffle} - {*inputs}:
+        parts[name] = layouts.Part(source, label_file)
+      elif label_file:
+        source = sources.open_source(image_dir)
+        parts[name] = layouts.Part(source, label_file)
+      else:
+        layout = layouts.look(image_dir)
+        if tell:
+          tell(f'{image_dir}: {layout.kind}')
+        found = dict(layout.parts)
+        if self.splits and len(found) > 1:
+          raise errors.InputError(
+            f'split {name!r}: {image_dir} has splits of its own, '
+            f'{errors.some([*found])}; name the folder of one of them'
+          )
+        if self.splits:
+          found = {name: next(iter(found.values()))}
+        parts |= found
+    if unknown := {*self.shuffle} - {*parts}:
       raise errors.InputError(
         f'shuffle is {errors.some(sorted(unknown))}, expected some of the '
-        f'splits {errors.some([*inputs], 9)}'
+        f'splits {errors.some([*parts], 9)}'
       )
-    return inputs
+    return parts
 
   def _labels(
-    self, source: sources.ImageSource, label_file: str | None
+    self, part: layouts.Part, class_names: Sequence[str] | None
   ) -> labels_lib.Labels:
     """Reads labels, a file once for the feature and the examples."""
-    labels = self._labels_read.pop(label_file or '', None)
-    if not label_file:
-      named = self.image_dir or self.splits
-      true_labels = imagenet.true_label_file
-      labels = discovery.labels_of(source) if named else true_labels()
-    elif not labels or labels.file_state != storage.identity_of(label_file):
-      labels = discovery.read_labels(label_file)
+    source, path = part
+    labels = self._labels_read.pop(path or '', None)
+    if not path and (self.image_dir or self.splits):
+      labels = layouts.labels_of(source, class_names)
+    elif not path:
+      labels = imagenet.true_label_file()
+    elif not labels or labels.file_state != storage.identity_of(path):
+      labels = discovery.read_labels(path, class_names)
     if self.check_labels:
       imagenet.check_labels(labels)
     return labels

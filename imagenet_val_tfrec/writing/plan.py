@@ -93,7 +93,7 @@ def shuffled(labels: labels_lib.Labels, seed: int) -> labels_lib.Labels:
     labels,
     names=[labels.names[i] for i in order],
     labels=array.array('i', map(labels.labels.__getitem__, order)),
-    lines=array.array('i', map(labels.lines.__getitem__, order)),
+    lines=[labels.lines[i] for i in order] if labels.lines else (),
     cut_short=False,
   )
 
