@@ -16,8 +16,7 @@ import tensorflow_datasets as tfds
 
 from imagenet_val_tfrec import imagenet_val_tfrec_dataset_builder
 from imagenet_val_tfrec.core import errors, storage, workers
-from imagenet_val_tfrec.dataset import config as config_lib
-from imagenet_val_tfrec.dataset import provenance, staged_builder
+from imagenet_val_tfrec.dataset import provenance, splits, staged_builder
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.records import counting, frames, jpeg, raw_files, sums
 from imagenet_val_tfrec.records import record as record_lib
@@ -89,7 +88,7 @@ def adopt(
     )
   files = [_examine(path) for path in raw_files.legacy_shards(tfrec_dir)]
   counting.check_older([f.path for f in files], [f.length for f in files])
-  config_lib.check_split(split)
+  splits.check_name(split)
   # TFDS would read an existing dataset, which may be damaged.
   data_dir = os.path.abspath(data_dir)
   nowhere = os.path.join(data_dir, '.nowhere')

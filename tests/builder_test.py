@@ -1,10 +1,11 @@
 """The builder at its public surface: build, load, order, metadata, refusals.
 
-Of `imagenet_val_tfrec_dataset_builder` and `duplicates`.
+Of `imagenet_val_tfrec_dataset_builder`, `duplicates` and `splits`.
 """
 
 import errno
 import json
+import logging
 import os
 import pathlib
 import sys
@@ -298,7 +299,6 @@ def test_bad_configs_are_refused(config, message):
   ('extra', 'error', 'message'),
   [
     ({'num_classes': 4}, ValueError, r'out of range 0\.\.3'),
-    ({'label_file': None}, ValueError, 'no label file was given'),
     ({'image_dir': '/nowhere'}, FileNotFoundError, '/nowhere: no such folder'),
   ],
 )
@@ -325,35 +325,52 @@ def halves(tmp_path):
   making.write_tar(tmp_path / 'images.tar', files)
   for name, part in (('train', [*files][:16]), ('val', [*files][16:])):
     (tmp_path / f'{name}.txt').write_text(making.label_text(part))
+    for i, picture in enumerate(part):
+      path = tmp_path / 'tree' / name / str(i % 7) / picture
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_bytes(files[picture])
   return tmp_path
 
 
-# A value for each split; then what else is in the config.
+def splits(*values, **more):
+  """Returns a config of splits, in a folder of the name {}."""
+  names = ['train', 'validation'][: len(values)]
+  return {'splits': dict(zip(names, values, strict=True)), **more}
+
+
 WAYS_TO_SAY = {
-  'label files': (('{}/train.txt', '{}/val.txt'), {'image_dir': '{}/images'}),
-  'both': (
-    (
-      {'image_dir': '{}/images.tar', 'label_file': '{}/train.txt'},
-      {'image_dir': '{}/images', 'label_file': '{}/val.txt'},
-    ),
-    {},
+  'label files': splits('{}/train.txt', '{}/val.txt', image_dir='{}/images'),
+  'both': splits(
+    {'image_dir': '{}/images.tar', 'label_file': '{}/train.txt'},
+    {'image_dir': '{}/images', 'label_file': '{}/val.txt'},
   ),
-  'one split': (('{}/train.txt',), {'image_dir': '{}/images.tar'}),
+  'one split': splits('{}/train.txt', image_dir='{}/images.tar'),
+  'folders, found': {'image_dir': '{}/tree'},
+  'folders': splits('{}/tree/train', '{}/tree/val'),
+  'a folder and a label file': splits(
+    '{}/tree/train', {'image_dir': '{}/images', 'label_file': '{}/val.txt'}
+  ),
 }
 
 
 @pytest.mark.filterwarnings('ignore:8 images of split')
 @pytest.mark.parametrize('way', WAYS_TO_SAY)
-def test_splits(halves, way, recwarn):
-  values, more = WAYS_TO_SAY[way]
-  names = ['train', 'validation'][: len(values)]
-  said = {'splits': dict(zip(names, values, strict=True)), **more}
-  said |= {'shuffle': 'train', 'shuffle_seed': 5}
+def test_splits(halves, way, caplog):
+  caplog.set_level(logging.INFO, logger='absl')
   # As a shell gives it.
-  config = json.loads(json.dumps(said).replace('{}', str(halves)))
+  config = json.loads(json.dumps(WAYS_TO_SAY[way]).replace('{}', str(halves)))
+  config |= {'shuffle': 'train', 'shuffle_seed': 5}
   builder = making.build(halves / 'data', options={'num_shards': 3}, **config)
-  expected = {'train': [i % 7 for i in MIXED], 'validation': [*range(7), 0]}
-  assert list(builder.info.splits) == names
+  found = caplog.text.count(f'{halves}/tree: train from train/, 7 class folder')
+  assert found == (way == 'folders, found')
+  assert builder.info.features['label'].names == [*'0123456']
+  names = [*builder.info.splits]
+  assert names == ['train', 'validation'][: 2 - (way == 'one split')]
+  expected = {'train': [i % 7 for i in range(16)], 'validation': [*range(7), 0]}
+  for name, label_file in (('train', 'train.txt'), ('validation', 'val.txt')):
+    if label_file not in str(config):  # So by the folders of the classes.
+      expected[name].sort()
+  expected['train'] = [expected['train'][i] for i in MIXED]
   assert {name: making.labels_in(builder, name) for name in names} == {
     name: expected[name] for name in names
   }

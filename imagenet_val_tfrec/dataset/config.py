@@ -8,31 +8,23 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import logging
 
 from imagenet_val_tfrec.core import errors, storage
-from imagenet_val_tfrec.inputs import (
-  discovery,
-  imagenet,
-  join,
-  layouts,
-  sources,
-)
+from imagenet_val_tfrec.dataset import splits as splits_lib
+from imagenet_val_tfrec.inputs import discovery, imagenet, join, layouts
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import jpeg
 from imagenet_val_tfrec.writing import plan as plan_lib
 
-# Their names and number, by the identity of a label file, so that loads in a
-# loop read it once.
-_CLASSES: dict[tuple[object, ...], tuple[Sequence[str] | None, int]] = {}
+# By the identity of a label file, so that loads in a loop read it once.
+_CLASSES: dict[tuple[object, ...], tuple[int, splits_lib.Names]] = {}
 # Of a config, as tfds.load takes it.
 _NAME = re.compile(r'(?!\.+$)[\w+=\-.]+')
-_SPLIT = 'validation'  # Where nobody says another one.
-
 _NONE = type(None)
 _PATH = (str, os.PathLike, _NONE)
 # Their types, and the least of a number. In Python True is a number, too.
@@ -50,13 +42,6 @@ _OPTIONS: tuple[tuple[str, Any, int, str], ...] = (
   ('shuffle_seed', int, 0, 'a number, 0 or more'),
   ('refuse_duplicates', bool, 0, 'true or false'),
 )
-
-
-class _Place(NamedTuple):
-  """Where a split is made from; what is None is looked for."""
-
-  image_dir: str | None
-  label_file: str | None = None
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -134,7 +119,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
           'class_names; say one of the two'
         )
       self.num_classes = number
-    self._places()
+    splits_lib.said(self.splits, self.image_dir, self.label_file)
 
   def examples(
     self, manual_dir: str, limit: int = 0, num_classes: int | None = None
@@ -146,25 +131,32 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     anything does not fit, FileNotFoundError if there is nothing.
     """
     limit = min((n for n in (self.num_images, limit) if n), default=0)
-    parts = self._parts(manual_dir, logging.info)
-    names = self.class_names
+    found = self._look()
+    for kind in found.kinds:
+      logging.info('%s', kind)
+    parts = splits_lib.open_all(found, manual_dir)
+    if unknown := {*self.shuffle} - {*parts}:
+      raise errors.InputError(
+        f'shuffle is {errors.some(sorted(unknown))}, expected some of the '
+        f'splits {errors.some([*parts], 9)}'
+      )
+    class_names = self.class_names or found.class_names
+    images = [part.source for part in parts.values()]
     result = {}
     for name, part in parts.items():
-      source = part.source
-      is_alone = sum(source == other.source for other in parts.values()) == 1
       try:
-        labels = self._labels(part, names)
-        names = names or labels.class_names
+        labels = self._labels(part, class_names)
+        class_names = class_names or labels.class_names
         if num_classes is not None:
           labels.check_range(num_classes)
         if name in self.shuffle:
           labels = plan_lib.shuffled(labels, self.shuffle_seed)
         result[name] = join.locate(
           labels,
-          source,
+          part.source,
           limit=limit,
           max_pixels=self.max_pixels,
-          all_are_named=is_alone,
+          all_are_named=images.count(part.source) == 1,
         )
       except errors.InputError as e:
         if len(parts) == 1:
@@ -183,14 +175,15 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   def find_state(self, manual_dir: str, limit: int) -> str:
     """Returns what changes whenever sizes or times of the input do; quick."""
     states = {}
-    for name, (source, label_file) in self._parts(manual_dir).items():
+    parts = splits_lib.open_all(self._look(), manual_dir)
+    for name, (source, label_file) in parts.items():
       of_labels = storage.identity_of(label_file) if label_file else None
       states[name] = source.kind, source.state(), of_labels
     return self._state(limit, states)
 
   def _state(self, limit: int, states: Mapping[str, tuple[object, ...]]) -> str:
     options: tuple[object, ...] = limit, self.num_images, self.check_labels
-    if [*states] != [_SPLIT] or self.shuffle:
+    if [*states] != [splits_lib.DEFAULT] or self.shuffle:
       options += *states, self.shuffle, self.shuffle_seed
     parts = itertools.chain(options, *states.values())
     return hashlib.sha256(repr((*parts,)).encode()).hexdigest()
@@ -198,126 +191,57 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   def label_feature(self) -> tfds.features.ClassLabel:
     """Returns the feature of the label, the same for all splits."""
     doc = 'Class of the image, as in the label file.'
-    names, number = self.class_names, self.num_classes
-    if names is None:
-      # Whoever builds is told what is wrong with the input.
+    if self.class_names is not None:
+      return tfds.features.ClassLabel(names=self.class_names, doc=doc)
+    number, names = self.num_classes, None
+    if not number and not (self.image_dir or self.label_file or self.splits):
+      number = imagenet.NUM_CLASSES
+    elif not number:
+      # Whoever builds is told what is wrong.
       with contextlib.suppress(errors.InputError, OSError):
-        names, found = self._find_classes()
-        if number not in (None, found):
-          names = None
-        number = number or found
-    if names is not None:
-      return tfds.features.ClassLabel(names=list(names), doc=doc)
+        found = self._look()
+        names, counts = found.class_names, []
+        for _, label_file in found.places.values():
+          count, names = self._classes(label_file, names)
+          counts.append(count)
+        number = max(counts)
+    if names:
+      return tfds.features.ClassLabel(names=names, doc=doc)
     return tfds.features.ClassLabel(num_classes=number, doc=doc)
 
-  def _find_classes(self) -> tuple[Sequence[str] | None, int]:
-    """Returns the names of the classes, if they have some, and their number."""
-    names, number = None, 0
-    for image_dir, label_file in self._places().values():
-      if label_file:
-        of_file, largest = self._classes_in(label_file)
-      elif image_dir:
-        of_file, largest = layouts.look(image_dir).class_names, 0
-      else:
-        of_file, largest = None, imagenet.NUM_CLASSES
-      names = names or of_file
-      number = max(number, largest)
-    return names, len(names or ()) or number or imagenet.NUM_CLASSES
-
-  def _classes_in(self, path: str) -> tuple[Sequence[str] | None, int]:
-    identity = storage.identity_of(path)
-    if identity not in _CLASSES:
-      labels = self._labels_read[path] = discovery.read_labels(path)
-      _CLASSES[identity] = labels.class_names, labels.num_classes()
-    return _CLASSES[identity]
+  def _classes(
+    self, label_file: str | None, names: splits_lib.Names
+  ) -> tuple[int, splits_lib.Names]:
+    """Returns how many classes there are, and their names if they have some."""
+    if not label_file:
+      return len(names or imagenet.wnids()), names
+    key = storage.identity_of(label_file), names
+    if key not in _CLASSES:
+      labels = discovery.read_labels(label_file, names)
+      self._labels_read[label_file] = labels
+      _CLASSES[key] = labels.num_classes(), labels.class_names or names
+    return _CLASSES[key]
 
   def checks(self) -> jpeg.Checks:
     """Returns what is refused in an image."""
     return jpeg.Checks(max_pixels=self.max_pixels, decode=self.decode_check)
 
-  def _places(self) -> dict[str, _Place]:
-    """Returns where each split is made from."""
-    if self.splits is None:
-      return {_SPLIT: _Place(self.image_dir, self.label_file)}
-    if self.label_file or not self.splits:
-      raise errors.InputError(
-        f'splits is {self.splits!r}, label_file {self.label_file!r}, expected '
-        'a split at least, and label files in splits alone'
-      )
-    places = {}
-    for name, place in self.splits.items():
-      check_split(name)
-      if isinstance(place, (str, os.PathLike)):
-        place = {'label_file' if self.image_dir else 'image_dir': place}
-      try:
-        given = {'image_dir': self.image_dir, **place}
-        paths = {key: os.path.expanduser(path) for key, path in given.items()}
-        places[name] = _Place(**paths)
-      except TypeError as e:
-        raise errors.InputError(
-          f'split {name!r} is {place!r}, expected a path, or '
-          '{"image_dir": …, "label_file": …}'
-        ) from e
-    return places
-
-  def _parts(
-    self, manual_dir: str, tell: Callable[[str], None] | None = None
-  ) -> dict[str, layouts.Part]:
-    """Returns where images and labels of each split are; tells what was found.
-
-    Where images stand alone, their folders tell of splits and classes.
-    """
-    parts: dict[str, layouts.Part] = {}
-    for name, (image_dir, label_file) in self._places().items():
-      if not image_dir:
-        source = discovery.find_images(manual_dir)
-        label_file = label_file or discovery.find_label_file(manual_dir)
-        parts[name] = layouts.Part(source, label_file)
-      elif label_file:
-        source = sources.open_source(image_dir)
-        parts[name] = layouts.Part(source, label_file)
-      else:
-        layout = layouts.look(image_dir)
-        if tell:
-          tell(f'{image_dir}: {layout.kind}')
-        found = dict(layout.parts)
-        if self.splits and len(found) > 1:
-          raise errors.InputError(
-            f'split {name!r}: {image_dir} has splits of its own, '
-            f'{errors.some([*found])}; name the folder of one of them'
-          )
-        if self.splits:
-          found = {name: next(iter(found.values()))}
-        parts |= found
-    if unknown := {*self.shuffle} - {*parts}:
-      raise errors.InputError(
-        f'shuffle is {errors.some(sorted(unknown))}, expected some of the '
-        f'splits {errors.some([*parts], 9)}'
-      )
-    return parts
+  def _look(self) -> splits_lib.Found:
+    said = splits_lib.said(self.splits, self.image_dir, self.label_file)
+    return splits_lib.look(said)
 
   def _labels(
-    self, part: layouts.Part, class_names: Sequence[str] | None
+    self, part: layouts.Part, names: splits_lib.Names
   ) -> labels_lib.Labels:
     """Reads labels, a file once for the feature and the examples."""
-    source, path = part
-    labels = self._labels_read.pop(path or '', None)
-    if not path and (self.image_dir or self.splits):
-      labels = layouts.labels_of(source, class_names)
-    elif not path:
+    source, label_file = part
+    labels = self._labels_read.pop(label_file or '', None)
+    if not label_file and not (self.image_dir or self.splits):
       labels = imagenet.true_label_file()
-    elif not labels or labels.file_state != storage.identity_of(path):
-      labels = discovery.read_labels(path, class_names)
+    elif not label_file:
+      labels = layouts.labels_of(source, names)
+    elif not labels or labels.file_state != storage.identity_of(label_file):
+      labels = discovery.read_labels(label_file, names)
     if self.check_labels:
       imagenet.check_labels(labels)
     return labels
-
-
-def check_split(name: object) -> None:
-  """Raises InputError if TFDS cannot have a split of that name."""
-  # It gives 'all' and what is in other names a meaning of its own.
-  if not re.fullmatch(r'\w+', str(name)) or name == 'all':
-    raise errors.InputError(
-      f'split is {name!r}, expected a name of letters and digits, such as '
-      "'validation' (but not 'all')"
-    )
