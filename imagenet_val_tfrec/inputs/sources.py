@@ -256,8 +256,8 @@ def _inner(
   """Yields the members of a tar in a tar, as in a folder."""
   window = _Window(file, tar.offset, tar.size, file.mtime_ns)
   for entry in tar_index.read_index(window, path):
-    offset = tar.offset + entry.offset
-    yield entry._replace(path=f'{folder}/{entry.path}', offset=offset)
+    inside = f'{folder}/{entry.path}'.rstrip('/')
+    yield entry._replace(path=inside, offset=tar.offset + entry.offset)
 
 
 def _top(entry: entries.Entry) -> tuple[str, bool]:
