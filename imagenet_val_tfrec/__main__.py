@@ -1,5 +1,6 @@
-"""The tool: adopts older files into TFDS, and verifies files.
+"""The tool: builds datasets, adopts older files into TFDS, and verifies files.
 
+python -m imagenet_val_tfrec build --manual_dir dummy_data --data_dir data
 python -m imagenet_val_tfrec verify tfrecords --decode
 python -m imagenet_val_tfrec adopt tfrecords --data_dir data
 """
@@ -15,8 +16,9 @@ from typing import Any
 
 from imagenet_val_tfrec import adoption
 from imagenet_val_tfrec import verify as verify_lib
+from imagenet_val_tfrec.commands import build
 from imagenet_val_tfrec.core import command_line, errors
-from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
+from imagenet_val_tfrec.dataset import config as config_lib
 from imagenet_val_tfrec.records import jpeg
 
 
@@ -40,10 +42,11 @@ def run() -> None:
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='imagenet_val_tfrec',
-    description='Adopts older TFRecord files into TensorFlow Datasets, and '
-    'verifies datasets and files. To build one: tfds build imagenet_val_tfrec',
+    description='Builds the dataset, adopts older TFRecord files into '
+    'TensorFlow Datasets, and verifies datasets and files.',
   )
   commands = parser.add_subparsers(required=True, metavar='COMMAND')
+  build.add_to(commands)
 
   verify = commands.add_parser(
     'verify',
@@ -100,7 +103,6 @@ def _parser() -> argparse.ArgumentParser:
   option('--split', default='validation', help='name of the split')
   option(
     '--config',
-    type=_config,
     help='name of a config, or one as JSON: '
     '\'{"name": "flowers", "num_classes": 5}\'',
   )
@@ -108,15 +110,6 @@ def _parser() -> argparse.ArgumentParser:
     '--overwrite', action='store_true', help='replace a dataset that is there'
   )
   return parser
-
-
-def _config(text: str) -> str | ImagenetValTfrecConfig:
-  if not text.startswith('{'):
-    return text
-  try:
-    return ImagenetValTfrecConfig(**json.loads(text))
-  except (TypeError, ValueError) as e:
-    raise argparse.ArgumentTypeError(f'{text!r}: {e}') from e
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -180,7 +173,7 @@ def _adopt(arguments: argparse.Namespace) -> int:
     arguments.tfrec_dir,
     arguments.data_dir,
     split=arguments.split,
-    config=arguments.config,
+    config=config_lib.from_flag(arguments.config),
     overwrite=arguments.overwrite,
   )
   name = '/'.join(path.split(os.sep)[-3:-1])

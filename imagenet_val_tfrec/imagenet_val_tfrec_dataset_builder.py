@@ -38,6 +38,9 @@ class Builder(staged_builder.StagedBuilder):
     [985, 417, 970, 978, 971, 599, 920, 879]
   """
 
+  # Where shards are written; None: as the DownloadConfig says.
+  run: runners.Runner | None = None
+
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES: ClassVar = {'1.0.0': 'Initial release.'}
   MANUAL_DOWNLOAD_INSTRUCTIONS = discovery.INSTRUCTIONS
@@ -121,7 +124,7 @@ class Builder(staged_builder.StagedBuilder):
     examples = self._examples(manual_dir, limit)
     shard_config = download_config.get_shard_config()
     plans = {n: self._plan(n, examples, shard_config) for n in examples}
-    run = runners.choose(
+    run = self.run or runners.choose(
       download_config.beam_runner, download_config.beam_options
     )
     folder = self._building.work_dir.shards

@@ -266,22 +266,20 @@ def test_splits_that_tfds_reads_otherwise_are_refused(raw, tmp_path, split):
 
 
 @pytest.mark.parametrize(
-  ('config', 'code', 'message'),
+  ('config', 'message'),
   [
-    ('{"name": "x", "label_file": "/nowhere"}', 1, "'x' says neither"),
-    ('{"name": "x", "num_classes": "5"}', 2, "num_classes is '5'"),
-    ('{"name": 5}', 2, 'name is 5, expected letters'),
-    ('{"name": "", "num_classes": 5}', 2, "name is '', expected letters"),
-    ('{"name": "a/b", "num_classes": 5}', 2, "name is 'a/b', expected letters"),
+    ('{"name": "x", "label_file": "/nowhere"}', "'x' says neither"),
+    ('{"name": "x", "num_classes": "5"}', "num_classes is '5'"),
+    ('{"name": 5}', 'name is 5, expected letters'),
+    ('{"name": "", "num_classes": 5}', "name is '', expected letters"),
+    ('{"name": "a/b", "num_classes": 5}', "name is 'a/b', expected letters"),
   ],
 )
 def test_configs_that_cannot_be_are_refused(
-  raw, tmp_path, capsys, config, code, message
+  raw, tmp_path, capsys, config, message
 ):
   arguments = ['adopt', str(raw), '--data_dir', str(tmp_path / 'data')]
-  with pytest.raises(SystemExit) as raised:
-    sys.exit(__main__.main([*arguments, '--config', config]))
-  assert raised.value.code == code
+  assert __main__.main([*arguments, '--config', config]) == 1
   assert message in capsys.readouterr().err
   assert not (tmp_path / 'data').exists()
 

@@ -112,7 +112,7 @@ def test_a_shard_pickles_small(many):
   assert max(sizes) < 6_000  # 100 images each
 
 
-def test_two_processes_build_the_same_dataset(tmp_path):
+def test_two_processes_build_the_same_dataset(tmp_path, capfd):
   lines = (DUMMY / 'val.txt').read_text().splitlines()
   for name, part in (('train', lines[2:]), ('test', lines[:4])):
     (tmp_path / name).write_text('\n'.join(part))
@@ -143,6 +143,8 @@ def test_two_processes_build_the_same_dataset(tmp_path):
     for folder in folders
   )
   assert threads == beam
+  # Each process logs two lines before it is told to log errors alone.
+  assert capfd.readouterr().err.count('INFO:') <= 2
   assert len(threads) == 2 * 4 + 4  # Shards, metadata files and SHA256SUMS.
 
 

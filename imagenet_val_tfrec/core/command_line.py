@@ -32,8 +32,7 @@ def exit_code(work: Callable[[], int], unusable: int = 1) -> int:
   for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):  # Any path can be printed.
       stream.reconfigure(errors='backslashreplace')
-  with warnings.catch_warnings(), _plain_log(), _sigterm_unwinds():
-    warnings.showwarning = _tell_warning
+  with _plainly():
     try:
       return work()
     except KeyboardInterrupt:
@@ -51,35 +50,46 @@ def tell_briefly() -> None:
   Called when the package is imported, as a config is made before any builder.
   Any other program is left as it is.
   """
-  if TFDS_CLI not in sys.modules or sys.excepthook is not sys.__excepthook__:
+  if not is_tfds_build() or sys.excepthook is not sys.__excepthook__:
     return
 
   def hook(kind: Any, error: BaseException, traceback: Any) -> None:
-    if isinstance(error, KeyboardInterrupt):
-      print('interrupted', file=sys.stderr)
-    elif words := in_words(error) or _of_config(error):
+    if words := in_words(error) or of_config(error):
       _tell(f'error: {words}')
-    else:
+    elif not isinstance(error, KeyboardInterrupt):  # Its builder tells.
       sys.__excepthook__(kind, error, traceback)
 
   sys.excepthook = hook
 
 
+def is_tfds_build() -> bool:
+  """Whether this process is `tfds build`."""
+  return TFDS_CLI in sys.modules
+
+
 def must_not_exist() -> bool:
   """Whether this is `tfds build --fail_if_exists`: TFDS tells no builder."""
-  return TFDS_CLI in sys.modules and any(
+  return is_tfds_build() and any(
     argument.startswith('--fail_if_exists') for argument in sys.argv
   )
 
 
-def sigterm_unwinds_tfds_build() -> contextlib.AbstractContextManager[None]:
-  """Lets `tfds build` clean up after SIGTERM."""
-  in_tfds = TFDS_CLI in sys.modules
-  return _sigterm_unwinds() if in_tfds else contextlib.nullcontext()
+@contextlib.contextmanager
+def as_in_our_commands() -> Iterator[None]:
+  """Lets `tfds build`, too, tell in lines, and clean up after SIGTERM."""
+  with _plainly() if is_tfds_build() else contextlib.nullcontext():
+    yield
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+  with warnings.catch_warnings(), _plain_log(), _sigterm_unwinds():
+    warnings.showwarning = _tell_warning
+    yield
 
 
 def _tell(message: str) -> None:
-  print(errors.harmless(message), file=sys.stderr)
+  tqdm.tqdm.write(errors.harmless(message), file=sys.stderr)  # Above bars.
 
 
 def _tell_warning(message: Warning | str, *_: object, **__: object) -> None:
@@ -99,7 +109,7 @@ def in_words(error: BaseException) -> str:
   return f'{error}; use fewer workers' if no_thread else ''
 
 
-def _of_config(error: BaseException) -> str:
+def of_config(error: BaseException) -> str:
   """Says what is wrong with `--config`; '' if it is nothing of that kind."""
   if isinstance(error, json.JSONDecodeError):
     what = f'is {errors.quoted(error.doc)}, no JSON ({error})'
@@ -113,25 +123,24 @@ def _of_config(error: BaseException) -> str:
 
 
 class _AboveBars(python_logging.Handler):
-  """Prints what this package logs, above progress bars."""
+  """Prints what this package logs, and errors; not what TFDS and Beam log."""
 
   def emit(self, record: python_logging.LogRecord) -> None:
-    if record.pathname.startswith(_PACKAGE):  # Not what TFDS logs.
-      tqdm.tqdm.write(errors.harmless(record.getMessage()), file=sys.stderr)
+    is_error = record.levelno >= python_logging.ERROR
+    if is_error or record.pathname.startswith(_PACKAGE):
+      _tell(record.getMessage())
 
 
 @contextlib.contextmanager
 def _plain_log() -> Iterator[None]:
-  logger, handler = logging.get_absl_logger(), _AboveBars()
-  level, propagate = logger.level, logger.propagate
+  root, logger = python_logging.getLogger(), logging.get_absl_logger()
+  handlers, level = root.handlers, logger.level
+  root.handlers = [_AboveBars()]
   logger.setLevel(python_logging.INFO)
-  logger.propagate = False
-  logger.addHandler(handler)
   try:
     yield
   finally:
-    logger.removeHandler(handler)
-    logger.propagate = propagate
+    root.handlers = handlers
     logger.setLevel(level)
 
 

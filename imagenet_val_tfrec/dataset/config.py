@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import itertools
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import logging
 
-from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.core import command_line, errors, storage
 from imagenet_val_tfrec.dataset import splits as splits_lib
 from imagenet_val_tfrec.inputs import discovery, imagenet, join, layouts
 from imagenet_val_tfrec.inputs import labels as labels_lib
@@ -78,7 +79,10 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   label_file: str | None = None
   num_images: int = 0
   num_classes: int | None = None
-  class_names: Sequence[str] | None = None
+  # TFDS logs a config as it is: not with a thousand names.
+  class_names: Sequence[str] | None = dataclasses.field(
+    default=None, repr=False
+  )
   check_labels: bool = True
   max_pixels: int = jpeg.MAX_PIXELS
   decode_check: bool = False
@@ -247,3 +251,15 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     if self.check_labels:
       imagenet.check_labels(labels)
     return labels
+
+
+def from_flag(text: str | None) -> str | ImagenetValTfrecConfig | None:
+  """Returns what `--config` means: the name of a config, or one as JSON."""
+  if not text or not text.startswith('{'):
+    return text
+  try:
+    return ImagenetValTfrecConfig(**json.loads(text))
+  except (TypeError, ValueError) as e:
+    if words := command_line.of_config(e):
+      raise errors.InputError(words) from e
+    raise

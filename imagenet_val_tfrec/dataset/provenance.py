@@ -71,13 +71,13 @@ def check(
   manual_dir: str,
   limit: int | None,
   is_named: bool,
-) -> None:
+) -> bool:
   """Raises InputError unless the dataset there is the one that would be built.
 
   Where today's input is not there, nothing is compared; then there is a warning
   if somebody said where it is, in the config or as `manual_dir` (`is_named`). A
   part of a dataset, of another `limit`, passes for the whole only where nobody
-  said anything (None).
+  said anything (None). Returns whether today's input was compared.
   """
   config: ImagenetValTfrecConfig = builder.builder_config
   is_named = bool(
@@ -89,7 +89,7 @@ def check(
   try:
     state = config.find_state(manual_dir, limit or 0)
     if state == (builder.info.metadata or {}).get('input_state'):
-      return
+      return True
     num_classes = builder.info.features['label'].num_classes
     examples = config.examples(manual_dir, limit or 0, num_classes)
   except (OSError, errors.InputError) as e:
@@ -101,8 +101,9 @@ def check(
         f'it with: {e}',
         stacklevel=2,
       )
-    return
+    return False
   _check_same_input(builder.info, examples)
+  return True
 
 
 def why_closed(folder: str, file_format: Any) -> str:

@@ -12,7 +12,6 @@ import os
 from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
-from absl import logging
 
 from imagenet_val_tfrec.core import command_line, errors, small_files, storage
 from imagenet_val_tfrec.dataset import provenance
@@ -44,6 +43,10 @@ class StagedBuilder(
   # The dataset's place, and why TFDS cannot open what is there.
   _closed: tuple[str, str] | None = None
   _is_checked = False
+  # What `tfds build --fail_if_exists` asks for.
+  fail_if_exists = False
+  # Of a dataset that was there, if it could be compared with today's input.
+  _is_compared: bool | None = None
 
   def __init__(self, **kwargs: Any):
     self._asked_format = kwargs.get('file_format')
@@ -74,6 +77,7 @@ class StagedBuilder(
     self._closed = (folder, why) if why else None
     return root, os.path.join(root, '.nowhere') if why else folder
 
+  @command_line.as_in_our_commands()
   def download_and_prepare(
     self,
     *,
@@ -100,23 +104,55 @@ class StagedBuilder(
         staging.seal(self.data_dir, kept)
       return
     target = self.data_dir
-    if command_line.must_not_exist():
+    if self.fail_if_exists or command_line.must_not_exist():
       staging.check_absent(target, False, 'That fails, by --fail_if_exists')
     downloads = os.path.join(self._data_dir_root, 'downloads')
     download_dir = download_dir or downloads
     manual_dir = config.manual_dir or os.path.join(download_dir, 'manual')
-    manual_dir = os.fspath(manual_dir)
+    manual_dir = os.path.expanduser(manual_dir)
     storage.check_for_tfds(manual_dir)
     if storage.exists(target) and not mode.overwrite_dataset:
       if self._closed:
         raise errors.InputError(self._closed[1])
       # A plain `tfds.load` asks for no number of examples.
       limit = config.max_examples_per_split or 0 if download_config else None
-      provenance.check(self, manual_dir, limit, bool(config.manual_dir))
+      self._is_compared = provenance.check(
+        self, manual_dir, limit, bool(config.manual_dir)
+      )
       staging.clear(staging.beside(target), target)
     else:
       self._build(manual_dir, download_dir, config, **kwargs)
     self._is_checked = True
+    if command_line.is_tfds_build():
+      print(self.in_a_line())
+
+  def in_a_line(self) -> str:
+    """Says what was built or found, where it is, and how to load it."""
+    how = {
+      None: 'built',
+      True: 'already there, checked',
+      False: 'already there, not compared, as there is no input',
+    }[self._is_compared]
+    splits = list(self.info.splits.values())
+    images = sum(split.num_examples for split in splits)
+    shards = sum(split.num_shards for split in splits)
+    name, config = self.name, self.builder_config.name
+    if config != self.default_builder_config.name:
+      name = f'{name}/{config}'
+    options = [repr(name)]
+    if len(splits) == 1:
+      options.append(f'split={splits[0].name!r}')
+    if (root := os.fspath(self.data_dir_root)) != tfds.core.constants.DATA_DIR:
+      options.append(f'data_dir={root!r}')
+    is_tfrecord = self.info.file_format.value == 'tfrecord'
+    load = 'load' if is_tfrecord else 'data_source'
+    return (
+      f'{how}: {images:,} images in {shards:,} '
+      f'{"shard" if shards == 1 else "shards"}, '
+      f'{self.info.dataset_size / 1e6:,.1f} MB: '
+      f'{errors.shown(os.fspath(self.data_dir))}: '
+      f'tfds.{load}({", ".join(options)})'
+    )
 
   def _build(
     self,
@@ -127,10 +163,7 @@ class StagedBuilder(
   ) -> None:
     """Builds the dataset, and replaces one that is there."""
     target = self.data_dir
-    with (
-      command_line.sigterm_unwinds_tfds_build(),
-      staging.open_work_dir(staging.beside(target), target) as work_dir,
-    ):
+    with staging.open_work_dir(staging.beside(target), target) as work_dir:
       overwrite = config.download_mode.overwrite_dataset
       staging.check_absent(target, overwrite, _JUST_BUILT)
       building = _Building(work_dir, manual_dir)
@@ -155,7 +188,6 @@ class StagedBuilder(
       work_dir.publish(built)
     self._closed = None
     self.info.update_data_dir(target)
-    logging.info('%s is ready in %s', self.info.full_name, target)
 
   def is_prepared(self) -> bool:
     """Whether the dataset is there, and this builder has built or checked it.

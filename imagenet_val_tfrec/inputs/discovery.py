@@ -24,7 +24,7 @@ Put the validation images of ImageNet-2012 in manual_dir, as one of:
   a folder of images: {', '.join(IMAGES[1:])}
 and, if you like, a label file: val.txt or LOC_val_solution.csv. Without one,
 the true labels are used, which ship with tensorflow-datasets. Then:
-  tfds build imagenet_val_tfrec --manual_dir=DIR
+  imagenet_val_tfrec build --manual_dir=DIR
 """
 LABELS = ('val.txt', 'LOC_val_solution.csv')
 
@@ -53,7 +53,7 @@ def find_images(folder: str) -> sources.ImageSource:
     f'Looked for: {", ".join(IMAGES)}, {imagenet.official_name(1)} …\n'
     f'{inside}\n'
     f'Get {TAR} (6.7 GB) from https://image-net.org/download-images, then: '
-    'tfds build imagenet_val_tfrec --manual_dir=FOLDER_OF_THE_TAR\n'
+    'imagenet_val_tfrec build --manual_dir=FOLDER_OF_THE_TAR\n'
     f'For other images, name them: {errors.CONFIG}'
   )
 

@@ -120,6 +120,8 @@ def run_beam(
   import apache_beam as beam
 
   _notice_dead_workers()
+  if options is not None:
+    _hush(options)
   todo = list(shards)
   try:
     with (
@@ -136,6 +138,17 @@ def run_beam(
     if _LOST not in str(e):
       raise
     raise errors.LostWorkerError(_LOST) from e
+
+
+def _hush(options: Any) -> None:
+  """Lets processes on this machine log only errors: they tear the bar."""
+  from apache_beam.options import pipeline_options
+
+  runner = options.view_as(pipeline_options.StandardOptions).runner
+  workers = options.view_as(pipeline_options.WorkerOptions)
+  is_set = workers.default_sdk_harness_log_level is not None
+  if runner in (None, 'DirectRunner') and not is_set:
+    workers.default_sdk_harness_log_level = 'ERROR'
 
 
 @functools.cache

@@ -143,7 +143,7 @@ def test_tfds_build_tells_in_a_line(tmp_path):
     ([], "error: '/data/x': No space left on device", 'nothing is kept')
   ]
   table += 2 * [([], 'interrupted; finished work stays in', 'to continue')]
-  table += [([], 'resuming: ', 'is ready in'), ([], 'is ready in', '8')]
+  table += [([], 'resuming: ', 'built: 8 images'), ([], 'built: 8 im', '8')]
   told = run.stderr.split('=====\n')[1:]
   for (_, *expected), code, message in zip(table, codes, told, strict=True):
     assert 'Traceback' not in message

@@ -123,7 +123,7 @@ def test_label_files_in_the_order_of_preference(tmp_path):
         'Looked for: ILSVRC2012_img_val.tar',
       ],
     ),
-    (['val.txt'], ['tfds build imagenet_val_tfrec --manual_dir=']),
+    (['val.txt'], ['imagenet_val_tfrec build --manual_dir=']),
   ],
 )
 def test_where_nothing_fits_the_error_says_what_to_do(

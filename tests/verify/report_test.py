@@ -341,8 +341,8 @@ CANNOT = [
   (['verify', '.', '--what'], 2, '--what'),
   (['adopt', 'nowhere', '--data_dir', 'data'], 1, "no folder 'nowhere'"),
   (['adopt', 'nowhere'], 2, '--data_dir'),
-  (['adopt', '.', '--data_dir', '.', '--config', '{{'], 2, '--config'),
-  (['adopt', '.', '--data_dir', '.', '--config', '{{"x": 1}}'], 2, '--config'),
+  (['adopt', '.', '--data_dir', '.', '--config', '{{'], 1, '--config'),
+  (['adopt', '.', '--data_dir', '.', '--config', '{{"x": 1}}'], 1, '--config'),
   ([], 2, 'COMMAND'),
 ]
 
