@@ -51,17 +51,26 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
 
   Attributes:
     image_dir: A folder of images, or a `.tar`; if None, looked for in
-      `manual_dir`.
+      `manual_dir`. Without a label file its folders say splits and classes.
     label_file: One `NAME LABEL` a line; if None, looked for in `manual_dir`.
       Official images need none.
-    num_images: Only the first that many lines of the label file (0: all); of a
-      split that is shuffled, that many of all.
+    num_images: Only the first that many examples of a split (0: all), once it
+      is shuffled.
     num_classes: By default as many as `class_names`; or the largest label + 1.
     class_names: Names of the classes, in order.
     check_labels: Whether official images must have the true labels.
     max_pixels: Most pixels that an image header may promise.
     decode_check: Whether every image is decoded while building, so that what
       is damaged inside is refused too; takes ten times as long.
+    splits: The label file of each split, by its name; or a folder or tar of
+      class folders; or both, `{'image_dir': …, 'label_file': …}`. The first
+      split says which classes there are. By default what is in `image_dir`, or
+      one split, `validation`.
+    shuffle: Splits, or one, whose examples are put in a random order, which
+      follows from their number and `shuffle_seed` alone.
+    shuffle_seed: Another number makes another order.
+    refuse_duplicates: Whether an image that is in two splits is an error; else
+      a warning counts them.
 
   Example:
     >>> config = imagenet_val_tfrec.ImagenetValTfrecConfig(

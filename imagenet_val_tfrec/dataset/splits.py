@@ -47,7 +47,7 @@ def said(
 ) -> dict[str, Place]:
   """Returns what options of the config say of each split.
 
-  The split '' is one of which only the images are known, or several. Raises
+  By the name '' go images whose folders say which splits there are. Raises
   InputError if what is said has no meaning.
   """
   if splits is None:
