@@ -452,8 +452,8 @@ def test_files_that_appear_meanwhile_are_left_alone(tmp_path, monkeypatch):
   write_plans = images_to_tfrec.shards.write_plans
 
   def write_and_more(*args, **kwargs):
-    write_plans(*args, **kwargs)
     (tmp_path / 'data_0.tfrecord').write_bytes(b'precious')
+    return write_plans(*args, **kwargs)
 
   monkeypatch.setattr(images_to_tfrec.shards, 'write_plans', write_and_more)
   assert convert(tmp_path) == 1
