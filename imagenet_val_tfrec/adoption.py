@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -17,7 +16,7 @@ import tensorflow_datasets as tfds
 
 from imagenet_val_tfrec import imagenet_val_tfrec_dataset_builder
 from imagenet_val_tfrec.core import errors, storage, workers
-from imagenet_val_tfrec.dataset import provenance, staged_builder
+from imagenet_val_tfrec.dataset import provenance, splits, staged_builder
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.records import counting, frames, jpeg, raw_files, sums
 from imagenet_val_tfrec.records import record as record_lib
@@ -89,12 +88,7 @@ def adopt(
     )
   files = [_examine(path) for path in raw_files.legacy_shards(tfrec_dir)]
   counting.check_older([f.path for f in files], [f.length for f in files])
-  # TFDS gives 'all' and what is in other names a meaning of its own.
-  if not re.fullmatch(r'\w+', split) or split == 'all':
-    raise errors.InputError(
-      f'split is {split!r}, expected a name of letters and digits, such as '
-      "'validation' (but not 'all')"
-    )
+  splits.check_name(split)
   # TFDS would read an existing dataset, which may be damaged.
   data_dir = os.path.abspath(data_dir)
   nowhere = os.path.join(data_dir, '.nowhere')

@@ -6,22 +6,20 @@ import dataclasses
 import functools
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from imagenet_val_tfrec.core import errors, progress
-from imagenet_val_tfrec.dataset import provenance, staged_builder
+from imagenet_val_tfrec.dataset import duplicates, provenance, staged_builder
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.inputs import discovery, imagenet, join
 from imagenet_val_tfrec.records import outputs, sums
 from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
 from imagenet_val_tfrec.writing import runners, shards
-
-_SPLIT = 'validation'
 
 
 class Builder(staged_builder.StagedBuilder):
@@ -80,9 +78,11 @@ class Builder(staged_builder.StagedBuilder):
     self, dl_manager: tfds.download.DownloadManager
   ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
     # Asked only where it is needed: TFDS asserts that there is one.
-    named = self.builder_config.image_dir
+    config: ImagenetValTfrecConfig = self.builder_config
+    named = config.image_dir or config.splits
     manual_dir = '' if named else os.fspath(dl_manager.manual_dir)
-    return {_SPLIT: self._generate_examples(self._examples(manual_dir))}
+    examples = self._examples(manual_dir)
+    return {n: self._generate_examples(part) for n, part in examples.items()}
 
   def _generate_examples(
     self, examples: join.Examples
@@ -120,32 +120,44 @@ class Builder(staged_builder.StagedBuilder):
       manual_dir = os.fspath(dl_manager.manual_dir)
     except AssertionError:  # It is missing or empty: say so in other words.
       manual_dir = self._building.manual_dir
+    config: ImagenetValTfrecConfig = self.builder_config
     examples = self._examples(manual_dir, limit)
-    plan = self._plan(examples, download_config.get_shard_config())
+    shard_config = download_config.get_shard_config()
+    plans = {n: self._plan(n, examples, shard_config) for n in examples}
     run = self.run or runners.choose(
       download_config.beam_runner, download_config.beam_options
     )
     folder = self._building.work_dir.shards
+    total = sum(map(len, examples.values()))
     with progress.progress_bar(
-      tfds.core.utils.tqdm, images=len(examples), description='Writing'
+      tfds.core.utils.tqdm, images=total, description='Writing'
     ) as report:
-      summary = shards.write_plan(plan, folder, run=run, progress=report)
-    sums.write(self.data_dir, summary.sums)
+      written = shards.write_plans(
+        [*plans.values()], folder, run=run, progress=report
+      )
+    summaries = dict(zip(plans, written, strict=True))
+    doubles = duplicates.check(examples, summaries, config.refuse_duplicates)
+    sums.write(
+      self.data_dir, {k: v for s in written for k, v in s.sums.items()}
+    )
     self.info.metadata.clear()
     self.info.metadata.update(
-      provenance.describe(examples, summary, self.builder_config, limit)
+      provenance.describe(examples, summaries, config, limit, doubles)
     )
     return [
       tfds.core.SplitInfo(
-        name=_SPLIT,
+        name=name,
         shard_lengths=list(plan.lengths),
-        num_bytes=sum(summary.sizes),
-        filename_template=self._get_filename_template(_SPLIT),
+        num_bytes=sum(summaries[name].sizes),
+        filename_template=self._get_filename_template(name),
       )
+      for name, plan in plans.items()
     ]
 
-  def _plan(self, examples: join.Examples, shard_config: Any) -> plan_lib.Plan:
-    """Plans the shards as TFDS would lay them out.
+  def _plan(
+    self, split: str, splits: Mapping[str, join.Examples], shard_config: Any
+  ) -> plan_lib.Plan:
+    """Plans the shards of a split as TFDS would lay them out.
 
     Its `ShardConfig` decides on their number, but not by its `max_shard_size`
     (docs/faults.py max_shard_size): we do.
@@ -157,13 +169,14 @@ class Builder(staged_builder.StagedBuilder):
         f'{", ".join(map(repr, outputs.FILE_FORMATS))}: the others do not read '
         'back every example in order'
       )
+    examples = splits[split]
     total = examples.image_bytes() + len(examples) * record_lib.MAX_OVERHEAD
     lengths = plan_lib.shard_lengths(
       examples.sizes,
       shard_config.get_number_shards(total, len(examples)),
       max_bytes=0 if shard_config.num_shards else shard_config.max_shard_size,
     )
-    template = self._get_filename_template(_SPLIT)
+    template = self._get_filename_template(split)
     paths = template.sharded_filepaths(num_shards=len(lengths))
     return plan_lib.Plan(
       examples=examples,
@@ -171,9 +184,12 @@ class Builder(staged_builder.StagedBuilder):
       filenames=[path.name for path in paths],
       file_format=file_format,
       checks=self.builder_config.checks(),
+      with_keys=len(splits) > 1,
     )
 
-  def _examples(self, manual_dir: str, limit: int = 0) -> join.Examples:
+  def _examples(
+    self, manual_dir: str, limit: int = 0
+  ) -> dict[str, join.Examples]:
     # Direct writing does not encode labels, so TFDS does not check their range.
     num_classes = self.info.features['label'].num_classes
     config: ImagenetValTfrecConfig = self.builder_config

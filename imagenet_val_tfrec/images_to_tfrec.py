@@ -17,8 +17,7 @@ import tqdm
 
 from imagenet_val_tfrec.core import command_line, errors, progress, storage
 from imagenet_val_tfrec.core import workers as workers_lib
-from imagenet_val_tfrec.inputs import imagenet, join, sources
-from imagenet_val_tfrec.inputs import labels as labels_lib
+from imagenet_val_tfrec.inputs import discovery, imagenet, join, sources
 from imagenet_val_tfrec.records import jpeg, raw_files
 from imagenet_val_tfrec.writing import plan as plan_lib
 from imagenet_val_tfrec.writing import publishing, runners, shards, staging
@@ -98,7 +97,12 @@ def make_tfrec(
     ['files/data_0.tfrecord', 'files/data_1.tfrecord']
   """
   _check_arguments(img_shard, tfrec_base, num_images, workers, max_pixels)
-  label_lines = labels_lib.read_labels(label_file)
+  label_lines = discovery.read_labels(label_file)
+  if label_lines.class_names not in (None, imagenet.wnids()):
+    raise errors.InputError(
+      f'{label_lines.where(0)}: the label is a word, expected a number, as '
+      'these files do not keep names of classes'
+    )
   if check_labels:
     imagenet.check_labels(label_lines, unless='--no_check_labels')
   source = sources.open_source(image_dir)
@@ -130,8 +134,8 @@ def make_tfrec(
     with progress.progress_bar(
       tqdm.tqdm, images=len(examples), description='Writing'
     ) as report:
-      summary = shards.write_plan(
-        plan,
+      [summary] = shards.write_plans(
+        [plan],
         work_dir.shards,
         run=runners.from_flags(workers, beam_pipeline_options),
         progress=report,

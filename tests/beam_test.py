@@ -81,7 +81,7 @@ def contents(folder: pathlib.Path) -> dict[str, bytes]:
 def expected(many, tmp_path_factory) -> dict[str, bytes]:
   """What threads write."""
   folder = tmp_path_factory.mktemp('expected')
-  shards.write_plan(plan_of(many), str(folder), run=runners.run_threads)
+  shards.write_plans([plan_of(many)], str(folder), run=runners.run_threads)
   return contents(folder)
 
 
@@ -113,21 +113,30 @@ def test_a_shard_pickles_small(many):
 
 
 def test_two_processes_build_the_same_dataset(tmp_path, capfd):
-  manual = tmp_path / 'manual'
-  manual.mkdir()
-  for name in ('val_images', 'val.txt'):
-    (manual / name).symlink_to(DUMMY / name)
+  lines = (DUMMY / 'val.txt').read_text().splitlines()
+  for name, part in (('train', lines[2:]), ('test', lines[:4])):
+    (tmp_path / name).write_text('\n'.join(part))
+  config = imagenet_val_tfrec.ImagenetValTfrecConfig(
+    name='halves',
+    image_dir=DUMMY / 'val_images',
+    splits={name: tmp_path / name for name in ('train', 'test')},
+    shuffle='train',
+    num_classes=1000,
+  )
   folders = []
   for name, options in (
     ('threads', None),
     ('beam', pipeline_options.PipelineOptions(TWO_PROCESSES)),
   ):
-    builder = imagenet_val_tfrec.Builder(data_dir=tmp_path / name)
-    builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(
-        manual_dir=manual, num_shards=4, beam_options=options
-      )
+    builder = imagenet_val_tfrec.Builder(
+      data_dir=tmp_path / name, config=config
     )
+    with pytest.warns(UserWarning, match="2 images of split 'test' are in"):
+      builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+          num_shards=4, beam_options=options
+        )
+      )
     folders.append(pathlib.Path(builder.data_dir))
   threads, beam = (
     {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -136,7 +145,7 @@ def test_two_processes_build_the_same_dataset(tmp_path, capfd):
   assert threads == beam
   # Each process logs two lines before it is told to log errors alone.
   assert capfd.readouterr().err.count('INFO:') <= 2
-  assert len(threads) == 4 + 5  # Shards, metadata files and SHA256SUMS.
+  assert len(threads) == 2 * 4 + 4  # Shards, metadata files and SHA256SUMS.
 
 
 def test_two_processes_convert_a_tar_in_an_object_store(tmp_path):
@@ -184,8 +193,8 @@ def test_a_killed_dask_worker_costs_nothing(tmp_path, many, expected):
   ):
     pids = list(client.run(os.getpid).values())
     written = kill_when_first_shard_is_there(tmp_path, lambda: pids)
-    shards.write_plan(
-      plan_of(many),
+    shards.write_plans(
+      [plan_of(many)],
       str(tmp_path),
       run=runners.from_flags(
         0,
@@ -211,11 +220,11 @@ def test_a_killed_direct_worker_costs_one_more_run(tmp_path, many, expected):
   )
   written = kill_when_first_shard_is_there(tmp_path, workers)
   with pytest.raises(errors.LostWorkerError, match='run this again'):
-    shards.write_plan(plan_of(many), str(tmp_path), run=run)
+    shards.write_plans([plan_of(many)], str(tmp_path), run=run)
   assert time.monotonic() - written[1] < 10
   assert not workers()
   assert 0 < written[0] <= len(contents(tmp_path)) < NUM_SHARDS
-  shards.write_plan(plan_of(many), str(tmp_path), run=run)
+  shards.write_plans([plan_of(many)], str(tmp_path), run=run)
   assert contents(tmp_path) == expected
 
 
@@ -238,5 +247,5 @@ def test_bad_images_are_counted_over_all_workers(tmp_path, many):
   (tmp_path / 'out').mkdir()
   run = functools.partial(runners.run_beam, runner='DirectRunner')
   with pytest.raises(ValueError, match='10 images cannot be used') as error:
-    shards.write_plan(broken, str(tmp_path / 'out'), run=run)
+    shards.write_plans([broken], str(tmp_path / 'out'), run=run)
   assert str(error.value).count('a GIF image') == 10

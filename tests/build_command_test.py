@@ -173,15 +173,15 @@ def test_fail_if_exists(tmp_path, capsys):
 def test_interrupted_and_resumed(tmp_path, monkeypatch, capsys):
   """What is said stands on lines of its own, above the bar."""
   flags = [*IMAGES, '--data_dir', str(tmp_path), '--num_shards', '3']
-  write_plan = shards.write_plan
+  write_plans = shards.write_plans
 
   def interrupt(*args, **kwargs):
-    write_plan(*args, **kwargs)
+    write_plans(*args, **kwargs)
     raise KeyboardInterrupt
 
   monkeypatch.setattr(tfds.core.utils.tqdm_utils, '_active', True)
   with monkeypatch.context() as patch:
-    patch.setattr(shards, 'write_plan', interrupt)
+    patch.setattr(shards, 'write_plans', interrupt)
     assert build(*flags) == 130
   at = tmp_path / 'imagenet_val_tfrec/incomplete.imagenet2012.1.0.0'
   told = f'interrupted; finished work stays in {at}; run the same command to'

@@ -1,10 +1,11 @@
 """The builder at its public surface: build, load, order, metadata, refusals.
 
-Of `imagenet_val_tfrec_dataset_builder`.
+Of `imagenet_val_tfrec_dataset_builder`, `duplicates` and `splits`.
 """
 
 import errno
 import json
+import logging
 import os
 import pathlib
 import sys
@@ -14,6 +15,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import imagenet_val_tfrec
+from imagenet_val_tfrec import verify
 from imagenet_val_tfrec.core import errors, storage
 from imagenet_val_tfrec.inputs import imagenet
 
@@ -110,9 +112,12 @@ def test_features_and_metadata(tmp_path):
   tags = imagenet_val_tfrec.Builder.get_metadata().tags
   assert 'ml.task.image-classification' in tags
   metadata = dict(info.metadata)
-  assert len(metadata.pop('fingerprint')) == 64
   assert len(metadata.pop('input_state')) == 64
   assert metadata == {
+    # As ever: by another one, no dataset built before would be accepted.
+    'fingerprint': (
+      'd7704fd6c3ffa166b1e373ccf6fdd606b176e7adab59987f11285b83672039d9'
+    ),
     'source_kind': 'tar',
     'source_name': 'ILSVRC2012_img_val.tar',
     'label_file': 'val.txt',
@@ -294,7 +299,6 @@ def test_bad_configs_are_refused(config, message):
   ('extra', 'error', 'message'),
   [
     ({'num_classes': 4}, ValueError, r'out of range 0\.\.3'),
-    ({'label_file': None}, ValueError, 'no label file was given'),
     ({'image_dir': '/nowhere'}, FileNotFoundError, '/nowhere: no such folder'),
   ],
 )
@@ -308,6 +312,86 @@ def test_what_does_not_fit_is_refused(flowers, extra, error, message):
   with pytest.raises(error, match=message):
     build(flowers / 'data', config=config)
   assert leftovers(flowers / 'data') == []
+
+
+# --- several splits ---
+
+
+@pytest.fixture
+def halves(tmp_path):
+  """A folder of 24 pictures, the same in a tar, and two label files."""
+  files = making.many(24)
+  making.write_folder(tmp_path / 'images', files)
+  making.write_tar(tmp_path / 'images.tar', files)
+  for name, part in (('train', [*files][:16]), ('val', [*files][16:])):
+    (tmp_path / f'{name}.txt').write_text(making.label_text(part))
+    for i, picture in enumerate(part):
+      path = tmp_path / 'tree' / name / str(i % 7) / picture
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_bytes(files[picture])
+  return tmp_path
+
+
+def splits(*values, **more):
+  """Returns a config of splits, in a folder of the name {}."""
+  names = ['train', 'validation'][: len(values)]
+  return {'splits': dict(zip(names, values, strict=True)), **more}
+
+
+WAYS_TO_SAY = {
+  'label files': splits('{}/train.txt', '{}/val.txt', image_dir='{}/images'),
+  'both': splits(
+    {'image_dir': '{}/images.tar', 'label_file': '{}/train.txt'},
+    {'image_dir': '{}/images', 'label_file': '{}/val.txt'},
+  ),
+  'one split': splits('{}/train.txt', image_dir='{}/images.tar'),
+  'folders, found': {'image_dir': '{}/tree'},
+  'folders': splits('{}/tree/train', '{}/tree/val'),
+  'a folder and a label file': splits(
+    '{}/tree/train', {'image_dir': '{}/images', 'label_file': '{}/val.txt'}
+  ),
+}
+
+
+@pytest.mark.filterwarnings('ignore:8 images of split')
+@pytest.mark.parametrize('way', WAYS_TO_SAY)
+def test_splits(halves, way, caplog):
+  caplog.set_level(logging.INFO, logger='absl')
+  # As a shell gives it.
+  config = json.loads(json.dumps(WAYS_TO_SAY[way]).replace('{}', str(halves)))
+  config |= {'shuffle': 'train', 'shuffle_seed': 5}
+  builder = making.build(halves / 'data', options={'num_shards': 3}, **config)
+  found = caplog.text.count(f'{halves}/tree: train from train/, 7 class folder')
+  assert found == (way == 'folders, found')
+  assert builder.info.features['label'].names == [*'0123456']
+  names = [*builder.info.splits]
+  assert names == ['train', 'validation'][: 2 - (way == 'one split')]
+  expected = {'train': [i % 7 for i in range(16)], 'validation': [*range(7), 0]}
+  for name, label_file in (('train', 'train.txt'), ('validation', 'val.txt')):
+    if label_file not in str(config):  # So by the folders of the classes.
+      expected[name].sort()
+  expected['train'] = [expected['train'][i] for i in MIXED]
+  assert {name: making.labels_in(builder, name) for name in names} == {
+    name: expected[name] for name in names
+  }
+  report = verify.verify(builder.data_dir, decode=True)
+  assert (report.findings, report.num_files) == ([], 3 * len(names))
+  with pytest.raises(errors.InputError, match='or one that was shuffled'):
+    verify.verify(builder.data_dir, label_file=str(halves / 'train.txt'))
+  assert making.left_behind(halves / 'data') == [
+    'imagenet_val_tfrec/made/1.0.0'
+  ]
+  config = imagenet_val_tfrec.ImagenetValTfrecConfig(name='made', **config)
+  stock = StockBuilder(data_dir=halves / 'stock', config=config)
+  stock.download_and_prepare(
+    download_config=tfds.download.DownloadConfig(manual_dir=halves)
+  )
+  for name in names:
+    assert making.labels_in(stock, name) == expected[name]
+
+
+# Of 16 examples by seed 5: the same for all times.
+MIXED = [6, 11, 13, 7, 12, 14, 15, 0, 9, 4, 1, 2, 10, 5, 3, 8]
 
 
 # --- what is there already ---

@@ -9,6 +9,7 @@ Of `errors`, and what all readers of input share.
 
 import bz2
 import dataclasses
+import itertools
 import lzma
 import os
 import pathlib
@@ -43,6 +44,7 @@ class Row:
   Attributes:
     name: What it is about.
     labels: The label file.
+    splits: A label file for each split, in place of one.
     files: What is different among the files, in a folder or a tar.
     tar: A whole tar instead of files.
     change: Called with the folder of images when all else is made.
@@ -55,6 +57,7 @@ class Row:
 
   name: str
   labels: bytes = LABELS
+  splits: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
   files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
   tar: bytes = b''
   change: Callable[[pathlib.Path], object] | None = None
@@ -80,6 +83,11 @@ def image_row(name: str, image: bytes, says: str = '', **kwargs) -> Row:
 
 def change_row(name: str, change, says: str = '', **kwargs) -> Row:
   return Row(name=f'folder: {name}', change=change, says=says, **kwargs)
+
+
+def splits_row(name: str, train: bytes, test: bytes, says='', **kwargs) -> Row:
+  splits = {'train': train, 'test': test}
+  return Row(name=f'splits: {name}', splits=splits, says=says, **kwargs)
 
 
 def tar_row(name: str, tar: bytes, says: str = '', **kwargs) -> Row:
@@ -490,6 +498,91 @@ TAR_ROWS = [
   ),
 ]
 
+TRAIN, TEST = b'b.jpg 2\na.jpg 0\n', b'c.jpg 1\n'
+TWICE = (
+  "1 images of split 'test' are in 'train', too:\n  HERE/test:1: 'd.jpg', "
+)
+
+SPLITS_ROWS = [
+  splits_row('of one folder', TRAIN, TEST),
+  splits_row(
+    'shuffled',
+    TRAIN,
+    TEST,
+    config={'shuffle': ['test', 'train'], 'refuse_duplicates': True},
+    expected=[0, 2, 1],
+  ),
+  splits_row(
+    'the first of each, shuffled',
+    TRAIN,
+    TEST,
+    config={'num_images': 1, 'shuffle': 'train'},
+    expected=[0, 1],
+  ),
+  splits_row(
+    'the first of each',
+    TRAIN,
+    TEST,
+    config={'num_images': 1},
+    expected=[2, 1],
+  ),
+  splits_row(
+    'a label of no class',
+    TRAIN,
+    b'c.jpg 2\n',
+    "split 'train': 1 labels are out of range 0..1:\n  HERE/train:1: 'b.jpg'",
+    config={'num_classes': 2},
+  ),
+  splits_row(
+    'a missing image',
+    TRAIN,
+    b'c.jpg 1\nd.jpg 1\n',
+    "split 'test': 1 labelled images are missing from IMAGES:\n  HERE/test:2:",
+  ),
+  splits_row(
+    'a label file that cannot be read',
+    TRAIN,
+    b'c.jpg\n',
+    "split 'test': 1 lines cannot be read:\n  HERE/test:1: no label",
+  ),
+  splits_row(
+    'bad images in both',
+    TRAIN,
+    TEST,
+    "2 images cannot be used in IMAGES:\n  HERE/train:2: 'a.jpg': not a",
+    files={'a.jpg': b'GIF89a....', 'c.jpg': b''},
+  ),
+  splits_row(
+    'an image in both',
+    TRAIN,
+    b'd.jpg 1\n',
+    files={'d.jpg': FILES['a.jpg']},
+    warns=f"{TWICE}as HERE/train:2: 'a.jpg'\nTo make that an error, say refuse",
+  ),
+  splits_row(
+    'an image in both, refused',
+    TRAIN,
+    b'd.jpg 1\n',
+    f"{TWICE}as HERE/train:2: 'a.jpg'\nKeep each in one split.",
+    files={'d.jpg': FILES['a.jpg']},
+    config={'refuse_duplicates': True},
+  ),
+  splits_row(
+    'an image twice in one',
+    b'a.jpg 2\nd.jpg 0\n',
+    TEST,
+    files={'d.jpg': FILES['a.jpg']},
+    config={'refuse_duplicates': True},
+  ),
+  splits_row(
+    'shuffled, but no such split',
+    TRAIN,
+    TEST,
+    "shuffle is 'validation', expected some of the splits 'train', 'test'",
+    config={'shuffle': 'validation'},
+  ),
+]
+
 
 @pytest.fixture(autouse=True)
 def _bound_of_time() -> Iterator[None]:
@@ -521,6 +614,7 @@ def params(rows: list[Row], *, as_tar: bool = False):
     *params(IMAGE_ROWS, as_tar=True),
     *params(FOLDER_ROWS),
     *params(TAR_ROWS),
+    *params(SPLITS_ROWS),
   ],
 )
 def test_contract(tmp_path, row, as_tar):
@@ -537,15 +631,19 @@ def test_contract(tmp_path, row, as_tar):
   if row.change:
     row.change(images)
 
+  sources = {'label_file': label_file}
+  for split, labels in row.splits.items():
+    (tmp_path / split).write_bytes(labels)
+    sources = {'splits': {name: tmp_path / name for name in row.splits}}
+
   def build():
     return making.build(
-      tmp_path / 'data', image_dir=images, label_file=label_file, **row.config
+      tmp_path / 'data', image_dir=images, **sources, **row.config
     )
 
   def told(text: str) -> str:
-    return text.replace('IMAGES', str(images)).replace(
-      'LABELS', str(label_file)
-    )
+    text = text.replace('IMAGES', str(images)).replace('HERE', str(tmp_path))
+    return text.replace('LABELS', str(label_file))
 
   with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter('always', UserWarning)
@@ -555,7 +653,10 @@ def test_contract(tmp_path, row, as_tar):
       check_message(str(e.value), told(row.says))
       assert making.left_behind(tmp_path / 'data') == []
     else:
-      assert making.labels_in(build()) == row.expected
+      splits = [*row.splits] or ['validation']
+      builder = build()
+      labels = [making.labels_in(builder, split) for split in splits]
+      assert list(itertools.chain(*labels)) == row.expected
   ours = {str(w.message) for w in caught if w.category is UserWarning}
   assert len(ours) == (1 if row.warns else 0), ours
   assert all(len(message) < 2000 for message in ours)
@@ -627,7 +728,7 @@ def build_while_a_tar_changes(tmp_path, monkeypatch, change, when: str) -> str:
   """Builds; changes the tar before it is opened to be read, or read."""
   images = making.write_tar(tmp_path / 'x.tar', FILES)
   (tmp_path / 'l.txt').write_bytes(LABELS)
-  write_plan = imagenet_val_tfrec_dataset_builder.shards.write_plan
+  write_plans = imagenet_val_tfrec_dataset_builder.shards.write_plans
   pread = os.pread
   changed = []
 
@@ -641,10 +742,10 @@ def build_while_a_tar_changes(tmp_path, monkeypatch, change, when: str) -> str:
       change(images)
     else:
       monkeypatch.setattr(os, 'pread', pread_changed)
-    return write_plan(*args, **kwargs)
+    return write_plans(*args, **kwargs)
 
   monkeypatch.setattr(
-    imagenet_val_tfrec_dataset_builder.shards, 'write_plan', write_changed
+    imagenet_val_tfrec_dataset_builder.shards, 'write_plans', write_changed
   )
   with pytest.raises(errors.InputError) as e:
     making.build(
@@ -670,14 +771,14 @@ def test_an_image_that_changes_during_the_build(
 ):
   images = making.write_folder(tmp_path / 'images', FILES)
   (tmp_path / 'l.txt').write_bytes(LABELS)
-  write_plan = imagenet_val_tfrec_dataset_builder.shards.write_plan
+  write_plans = imagenet_val_tfrec_dataset_builder.shards.write_plans
 
   def change_and_write(*args, **kwargs):
     change(images if says.endswith('read: ') else images / 'b.jpg')
-    return write_plan(*args, **kwargs)
+    return write_plans(*args, **kwargs)
 
   monkeypatch.setattr(
-    imagenet_val_tfrec_dataset_builder.shards, 'write_plan', change_and_write
+    imagenet_val_tfrec_dataset_builder.shards, 'write_plans', change_and_write
   )
   with pytest.raises(errors.InputError, match='1 images cannot be used') as e:
     making.build(

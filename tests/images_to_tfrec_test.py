@@ -326,11 +326,11 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path, number, code):
     'import os, sys\n'
     'from imagenet_val_tfrec import images_to_tfrec\n'
     'from imagenet_val_tfrec.writing import shards\n'
-    'write_plan = shards.write_plan\n'
+    'write_plans = shards.write_plans\n'
     'def interrupted(*args, **kwargs):\n'
-    '  write_plan(*args, **kwargs)\n'
+    '  write_plans(*args, **kwargs)\n'
     f'  os.kill(os.getpid(), {number:d})\n'
-    'shards.write_plan = interrupted\n'
+    'shards.write_plans = interrupted\n'
     'sys.exit(images_to_tfrec.main(sys.argv[1:]))\n'
   )
   flags = [
@@ -449,13 +449,13 @@ def test_publishing_that_fails(tmp_path, overwrite, at, stop, code):
 
 
 def test_files_that_appear_meanwhile_are_left_alone(tmp_path, monkeypatch):
-  write_plan = images_to_tfrec.shards.write_plan
+  write_plans = images_to_tfrec.shards.write_plans
 
   def write_and_more(*args, **kwargs):
-    write_plan(*args, **kwargs)
     (tmp_path / 'data_0.tfrecord').write_bytes(b'precious')
+    return write_plans(*args, **kwargs)
 
-  monkeypatch.setattr(images_to_tfrec.shards, 'write_plan', write_and_more)
+  monkeypatch.setattr(images_to_tfrec.shards, 'write_plans', write_and_more)
   assert convert(tmp_path) == 1
   assert names_in(tmp_path) == ['data_0.tfrecord']
   assert (tmp_path / 'data_0.tfrecord').read_bytes() == b'precious'

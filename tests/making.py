@@ -182,8 +182,8 @@ def label_text(names: Iterable[str], num_classes: int = 7) -> str:
 def build(
   data_dir: pathlib.Path,
   *,
-  image_dir: str | os.PathLike[str],
-  label_file: str | os.PathLike[str],
+  image_dir: str | os.PathLike[str] | None = None,
+  label_file: str | os.PathLike[str] | None = None,
   options: Mapping[str, object] | None = None,
   **config,
 ) -> imagenet_val_tfrec.Builder:
@@ -211,10 +211,12 @@ def build(
   return builder
 
 
-def labels_in(builder: imagenet_val_tfrec.Builder) -> list[int]:
+def labels_in(
+  builder: imagenet_val_tfrec.Builder, split: str = 'validation'
+) -> list[int]:
   """Returns the labels in a dataset, in order."""
   dataset = builder.as_dataset(
-    split='validation', decoders={'image': tfds.decode.SkipDecoding()}
+    split=split, decoders={'image': tfds.decode.SkipDecoding()}
   )
   return [int(example['label']) for example in dataset.as_numpy_iterator()]
 

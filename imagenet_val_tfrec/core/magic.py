@@ -31,7 +31,13 @@ def _wide(bits: int) -> Kind:
   return Kind(f'UTF-{bits} text', advice)
 
 
-UTF_16 = _wide(16)
+_UTF_16 = _wide(16)
+# Two plain letters of it at the start, or a label at the end of a line.
+_UTF_16_TEXT = re.compile(
+  rb'\A(?:[^\0]\0){2}|\A(?:\0[^\0]){2}'
+  rb'|[ \t]\0(?:[0-9]\0)+(?:\r\0)?(?:\n|\Z)'
+  rb'|\0[ \t](?:\0[0-9])+(?:\0\r)?(?:\0\n|\Z)'
+)
 
 _KINDS = tuple(
   (re.compile(magic, re.DOTALL | re.IGNORECASE), kind)
@@ -58,7 +64,7 @@ _KINDS = tuple(
     (rb"7z\xbc\xaf'\x1c", _packed('7-zip', '7z x {}')),
     (rb'Rar!\x1a\x07', _packed('RAR', 'unrar x {}')),
     (rb'\xff\xfe\0\0', _wide(32)),
-    (rb'\xff\xfe|\xfe\xff', UTF_16),
+    (rb'\xff\xfe|\xfe\xff', _UTF_16),
     (
       rb'version https://git-lfs',
       Kind('a Git LFS pointer', 'fetch the file: git lfs pull'),
@@ -72,6 +78,12 @@ def kind_of(start: bytes) -> Kind | None:
   """Returns what a file is, by its first bytes; None if that is not known."""
   start = start[:_ENOUGH]
   return next((kind for magic, kind in _KINDS if magic.match(start)), None)
+
+
+def kind_of_text(text: bytes) -> Kind | None:
+  """As `kind_of`, of what should be lines of text; UTF-16 needs no mark."""
+  is_utf_16 = b'\0' in text and _UTF_16_TEXT.search(text)
+  return _UTF_16 if is_utf_16 else kind_of(text)
 
 
 def describe(start: bytes) -> str:

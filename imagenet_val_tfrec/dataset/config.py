@@ -5,36 +5,43 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
+from absl import logging
 
 from imagenet_val_tfrec.core import command_line, errors, storage
-from imagenet_val_tfrec.inputs import discovery, imagenet, join, sources
+from imagenet_val_tfrec.dataset import splits as splits_lib
+from imagenet_val_tfrec.inputs import discovery, imagenet, join, layouts
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import jpeg
+from imagenet_val_tfrec.writing import plan as plan_lib
 
 # By the identity of a label file, so that loads in a loop read it once.
-_NUM_CLASSES: dict[tuple[object, ...], int] = {}
+_CLASSES: dict[tuple[object, ...], tuple[int, splits_lib.Names]] = {}
 # Of a config, as tfds.load takes it.
 _NAME = re.compile(r'(?!\.+$)[\w+=\-.]+')
-
-
-_PATH = (str, os.PathLike, type(None))
+_NONE = type(None)
+_PATH = (str, os.PathLike, _NONE)
 # Their types, and the least of a number. In Python True is a number, too.
 _OPTIONS: tuple[tuple[str, Any, int, str], ...] = (
   ('image_dir', _PATH, 0, 'a path'),
   ('label_file', _PATH, 0, 'a path'),
   ('num_images', int, 0, 'a number, 0 or more'),
-  ('num_classes', (int, type(None)), 1, 'a number, 1 or more'),
-  ('class_names', (list, tuple, type(None)), 0, 'a list of names'),
+  ('num_classes', (int, _NONE), 1, 'a number, 1 or more'),
+  ('class_names', (list, tuple, _NONE), 0, 'a list of names'),
   ('check_labels', bool, 0, 'true or false'),
   ('max_pixels', int, 1, 'a number, 1 or more'),
   ('decode_check', bool, 0, 'true or false'),
+  ('splits', (Mapping, _NONE), 0, '{"train": …, "validation": …}'),
+  ('shuffle', (str, list, tuple), 0, 'a split, or a list of splits'),
+  ('shuffle_seed', int, 0, 'a number, 0 or more'),
+  ('refuse_duplicates', bool, 0, 'true or false'),
 )
 
 
@@ -44,16 +51,26 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
 
   Attributes:
     image_dir: A folder of images, or a `.tar`; if None, looked for in
-      `manual_dir`.
+      `manual_dir`. Without a label file its folders say splits and classes.
     label_file: One `NAME LABEL` a line; if None, looked for in `manual_dir`.
       Official images need none.
-    num_images: Only the first that many lines of the label file (0: all).
+    num_images: Only the first that many examples of a split (0: all), once it
+      is shuffled.
     num_classes: By default as many as `class_names`; or the largest label + 1.
     class_names: Names of the classes, in order.
     check_labels: Whether official images must have the true labels.
     max_pixels: Most pixels that an image header may promise.
     decode_check: Whether every image is decoded while building, so that what
       is damaged inside is refused too; takes ten times as long.
+    splits: The label file of each split, by its name; or a folder or tar of
+      class folders; or both, `{'image_dir': …, 'label_file': …}`. The first
+      split says which classes there are. By default what is in `image_dir`, or
+      one split, `validation`.
+    shuffle: Splits, or one, whose examples are put in a random order, which
+      follows from their number and `shuffle_seed` alone.
+    shuffle_seed: Another number makes another order.
+    refuse_duplicates: Whether an image that is in two splits is an error; else
+      a warning counts them.
 
   Example:
     >>> config = imagenet_val_tfrec.ImagenetValTfrecConfig(
@@ -78,10 +95,14 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   check_labels: bool = True
   max_pixels: int = jpeg.MAX_PIXELS
   decode_check: bool = False
+  splits: Mapping[str, Any] | None = None
+  shuffle: str | Sequence[str] = ()
+  shuffle_seed: int = 0
+  refuse_duplicates: bool = False
 
-  # What was read for the label's feature, to build from.
-  _labels_read: labels_lib.Labels | None = dataclasses.field(
-    default=None, init=False, repr=False
+  # What was read for the label's feature, to build from; by the path.
+  _labels_read: dict[str, labels_lib.Labels] = dataclasses.field(
+    default_factory=dict, init=False, repr=False
   )
 
   def __post_init__(self) -> None:
@@ -95,6 +116,8 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
         raise errors.InputError(f'{option} is {value!r}, expected {expected}')
     self.image_dir = self.image_dir and os.fspath(self.image_dir)
     self.label_file = self.label_file and os.path.expanduser(self.label_file)
+    shuffle = self.shuffle
+    self.shuffle = (shuffle,) if isinstance(shuffle, str) else tuple(shuffle)
     if self.class_names is not None:
       names = list(self.class_names)
       if {*map(type, names)} != {str} or len({*names}) < len(names):
@@ -109,81 +132,134 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
           'class_names; say one of the two'
         )
       self.num_classes = number
+    splits_lib.said(self.splits, self.image_dir, self.label_file)
 
   def examples(
     self, manual_dir: str, limit: int = 0, num_classes: int | None = None
-  ) -> join.Examples:
-    """Finds images and labels and puts them together.
+  ) -> dict[str, join.Examples]:
+    """Finds images and labels of each split and puts them together.
 
     What the config does not name is looked for in `manual_dir`. Only the first
-    `limit` examples are taken (0: all). Raises InputError if anything does not
-    fit, FileNotFoundError if there is nothing.
+    `limit` examples of a split are taken (0: all). Raises InputError if
+    anything does not fit, FileNotFoundError if there is nothing.
     """
-    source, label_file = self._find(manual_dir)
-    if label_file:
-      labels = self._read_labels(label_file)
-    elif self.image_dir:
-      labels = discovery.labels_of(source)
-    else:
-      labels = imagenet.true_label_file()
-    if self.check_labels:
-      imagenet.check_labels(labels)
-    if num_classes is not None:
-      labels.check_range(num_classes)
-    limits = [n for n in (self.num_images, limit) if n]
-    limit = min(limits, default=0)
-    return join.locate(labels, source, limit=limit, max_pixels=self.max_pixels)
+    limit = min((n for n in (self.num_images, limit) if n), default=0)
+    parts, class_names, kinds = self._find(manual_dir)
+    for kind in kinds:
+      logging.info('%s', kind)
+    if unknown := {*self.shuffle} - {*parts}:
+      raise errors.InputError(
+        f'shuffle is {errors.some(sorted(unknown))}, expected some of the '
+        f'splits {errors.some([*parts], 9)}'
+      )
+    class_names = self.class_names or class_names
+    images = [part.source for part in parts.values()]
+    result = {}
+    for name, part in parts.items():
+      try:
+        labels = self._labels(part, class_names)
+        class_names = class_names or labels.class_names
+        if num_classes is not None:
+          labels.check_range(num_classes)
+        if name in self.shuffle:
+          labels = plan_lib.shuffled(labels, self.shuffle_seed)
+        result[name] = join.locate(
+          labels,
+          part.source,
+          limit=limit,
+          max_pixels=self.max_pixels,
+          all_are_named=images.count(part.source) == 1,
+        )
+      except errors.InputError as e:
+        if len(parts) == 1:
+          raise
+        raise errors.InputError(f'split {name!r}: {e}') from e
+    return result
 
-  def state_of(self, examples: join.Examples, limit: int) -> str:
+  def state_of(self, examples: Mapping[str, join.Examples], limit: int) -> str:
     """Returns `find_state` as it was when these examples were found."""
-    states = examples.source_state, examples.labels.file_state
-    return self._state(limit, examples.source.kind, *states)
+    states = {
+      name: (part.source.kind, part.source_state, part.labels.file_state)
+      for name, part in examples.items()
+    }
+    return self._state(limit, states)
 
   def find_state(self, manual_dir: str, limit: int) -> str:
     """Returns what changes whenever sizes or times of the input do; quick."""
-    source, label_file = self._find(manual_dir)
-    of_labels = storage.identity_of(label_file) if label_file else None
-    return self._state(limit, source.kind, source.state(), of_labels)
+    states = {}
+    for name, (source, label_file) in self._find(manual_dir).parts.items():
+      of_labels = storage.identity_of(label_file) if label_file else None
+      states[name] = source.kind, source.state(), of_labels
+    return self._state(limit, states)
 
-  def _state(self, limit: int, *states: object) -> str:
-    options = limit, self.num_images, self.check_labels
-    return hashlib.sha256(repr((*options, *states)).encode()).hexdigest()
+  def _state(self, limit: int, states: Mapping[str, tuple[object, ...]]) -> str:
+    options: tuple[object, ...] = limit, self.num_images, self.check_labels
+    if [*states] != [splits_lib.DEFAULT] or self.shuffle:
+      options += *states, self.shuffle, self.shuffle_seed
+    parts = itertools.chain(options, *states.values())
+    return hashlib.sha256(repr((*parts,)).encode()).hexdigest()
 
   def label_feature(self) -> tfds.features.ClassLabel:
-    """Returns the feature of the label."""
+    """Returns the feature of the label, the same for all splits."""
     doc = 'Class of the image, as in the label file.'
     if self.class_names is not None:
       return tfds.features.ClassLabel(names=self.class_names, doc=doc)
-    number = self.num_classes
-    if number is None and not self.label_file:
+    number, names = self.num_classes, None
+    if not number and not (self.image_dir or self.label_file or self.splits):
       number = imagenet.NUM_CLASSES
-    elif number is None and self.label_file and storage.exists(self.label_file):
-      # Whoever builds is told what is wrong with it.
-      identity = storage.identity_of(self.label_file)
-      with contextlib.suppress(errors.InputError):
-        if identity not in _NUM_CLASSES:
-          self._labels_read = discovery.read_labels(self.label_file)
-          _NUM_CLASSES[identity] = self._labels_read.num_classes()
-        number = _NUM_CLASSES[identity]
+    elif not number:
+      # Whoever builds is told what is wrong.
+      with contextlib.suppress(errors.InputError, OSError):
+        parts, names, _ = self._find(None)
+        counts = []
+        for _, label_file in parts.values():
+          count, names = self._classes(label_file, names)
+          counts.append(count)
+        number = max(counts)
+    if names:
+      return tfds.features.ClassLabel(names=names, doc=doc)
     return tfds.features.ClassLabel(num_classes=number, doc=doc)
+
+  def _classes(
+    self, label_file: str | None, names: splits_lib.Names
+  ) -> tuple[int, splits_lib.Names]:
+    """Returns how many classes there are, and their names if they have some."""
+    if not label_file:
+      return len(names or imagenet.wnids()), names
+    key = storage.identity_of(label_file), names
+    if key not in _CLASSES:
+      labels = discovery.read_labels(label_file, names)
+      self._labels_read[label_file] = labels
+      _CLASSES[key] = labels.num_classes(), labels.class_names or names
+    return _CLASSES[key]
 
   def checks(self) -> jpeg.Checks:
     """Returns what is refused in an image."""
     return jpeg.Checks(max_pixels=self.max_pixels, decode=self.decode_check)
 
-  def _find(self, manual_dir: str) -> tuple[sources.ImageSource, str | None]:
-    """Returns the images, and the label file if there is one."""
-    if self.image_dir:
-      return sources.open_source(self.image_dir), self.label_file
-    source = discovery.find_images(manual_dir)
-    return source, self.label_file or discovery.find_label_file(manual_dir)
+  def shuffle_seeds(self) -> dict[str, int]:
+    """Returns the seed of each split that is shuffled."""
+    return dict.fromkeys(self.shuffle, self.shuffle_seed)
 
-  def _read_labels(self, path: str) -> labels_lib.Labels:
-    """Reads the label file, once for the feature and the examples."""
-    labels, self._labels_read = self._labels_read, None
-    if labels and labels.file_state == storage.identity_of(path):
-      return labels
-    return discovery.read_labels(path)
+  def _find(self, manual_dir: str | None) -> splits_lib.Found:
+    said = splits_lib.said(self.splits, self.image_dir, self.label_file)
+    return splits_lib.find(said, manual_dir)
+
+  def _labels(
+    self, part: layouts.Part, names: splits_lib.Names
+  ) -> labels_lib.Labels:
+    """Reads labels, a file once for the feature and the examples."""
+    source, label_file = part
+    labels = self._labels_read.pop(label_file or '', None)
+    if not label_file and not (self.image_dir or self.splits):
+      labels = imagenet.true_label_file()
+    elif not label_file:
+      labels = layouts.labels_of(source, names)
+    elif not labels or labels.file_state != storage.identity_of(label_file):
+      labels = discovery.read_labels(label_file, names)
+    if self.check_labels:
+      imagenet.check_labels(labels)
+    return labels
 
 
 def from_flag(text: str | None) -> str | ImagenetValTfrecConfig | None:

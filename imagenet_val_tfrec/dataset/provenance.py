@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -24,27 +25,43 @@ _MOST_CLASSES = 100_000  # Whose names are compared.
 
 
 def describe(
-  examples: join.Examples,
-  summary: shards.Summary,
+  examples: Mapping[str, join.Examples],
+  summaries: Mapping[str, shards.Summary],
   config: ImagenetValTfrecConfig,
   limit: int,
+  duplicates: int,
 ) -> dict[str, Any]:
   """Returns what `info.metadata` says of the input.
 
-  `limit` is that of a build in part, as `--max_examples_per_split`; else 0.
+  What is said of a split stands in a list, if there are several. `limit` is
+  that of a build in part, as `--max_examples_per_split`; else 0.
   """
+  splits = {
+    name: {
+      'source_kind': part.source.kind,
+      'source_name': os.path.basename(part.source.path.rstrip('/')),
+      'label_file': os.path.basename(part.labels.path),
+      'label_file_sha256': part.labels.sha256,
+      'images': len(part),
+      'image_bytes': part.image_bytes(),
+      'chans': summaries[name].chans,
+      'fingerprint': part.fingerprint(),
+    }
+    for name, part in examples.items()
+  }
+  said: dict[str, Any] = {
+    'splits': [{'name': name, **split} for name, split in splits.items()],
+    'duplicates': duplicates,
+  }
+  if len(splits) == 1:
+    [said] = splits.values()
+  if config.shuffle:
+    said['shuffle_seeds'] = config.shuffle_seeds()
   return {
     'max_examples_per_split': limit,
     'decode_check': config.decode_check,
     'max_pixels': config.max_pixels,
-    'source_kind': examples.source.kind,
-    'source_name': os.path.basename(examples.source.path.rstrip('/')),
-    'label_file': os.path.basename(examples.labels.path),
-    'label_file_sha256': examples.labels.sha256,
-    'images': len(examples),
-    'image_bytes': examples.image_bytes(),
-    'chans': summary.chans,
-    'fingerprint': examples.fingerprint(),
+    **said,
     'input_state': config.state_of(examples, limit),
   }
 
@@ -63,10 +80,12 @@ def check(
   said anything (None). Returns whether today's input was compared.
   """
   config: ImagenetValTfrecConfig = builder.builder_config
-  is_named = bool(is_named or config.image_dir or config.label_file)
+  is_named = bool(
+    is_named or config.image_dir or config.label_file or config.splits
+  )
   _check_whole(builder)
   _check_same_classes(builder)
-  _check_same_options(builder.info, config.checks())
+  _check_same_options(builder.info, config)
   try:
     state = config.find_state(manual_dir, limit or 0)
     if state == (builder.info.metadata or {}).get('input_state'):
@@ -141,26 +160,31 @@ def _check_same_part(info: tfds.core.DatasetInfo, limit: int) -> None:
   metadata = info.metadata or {}
   built = metadata.get('max_examples_per_split', 0)
   if built not in (0, limit):
-    fingerprint = _short(metadata.get('fingerprint'))
     raise _refused(
       info.data_dir,
       f'this dataset was made of the first {built:,} examples alone, '
-      f'fingerprint {fingerprint}; and there is nothing to compare it with',
+      f'{_in_words(_made_from(info))}; and there is nothing to compare it with',
       ", or say that many as today's limit",
     )
 
 
 def _check_same_options(
-  info: tfds.core.DatasetInfo, checks: jpeg.Checks
+  info: tfds.core.DatasetInfo, config: ImagenetValTfrecConfig
 ) -> None:
   metadata = info.metadata or {}
-  usual = jpeg.Checks()
+  usual, checks = jpeg.Checks(), config.checks()
   problems = []
   if checks.decode and not metadata.get('decode_check', usual.decode):
     problems.append('without decode_check (verify --decode checks it as it is)')
   most = metadata.get('max_pixels', usual.max_pixels)
   if checks.max_pixels < most:
     problems.append(f'of images of up to {most:,} pixels')
+  doubles = metadata.get('duplicates', 0)
+  if config.refuse_duplicates and doubles:
+    problems.append(f'of splits that have {doubles:,} images in common')
+  seeds, today = metadata.get('shuffle_seeds', {}), config.shuffle_seeds()
+  if ADOPTED_FROM not in metadata and seeds != today:
+    problems.append(f'with shuffle_seed {seeds or None} (not {today or None})')
   if problems:
     raise _refused(
       info.data_dir,
@@ -194,18 +218,31 @@ def _names(label: tfds.features.ClassLabel) -> list[str]:
   return names
 
 
-def _short(fingerprint: Any) -> str:
-  return str(fingerprint)[:12]  # As much of it as one compares by eye.
+def _in_words(inputs: Mapping[str, tuple[int, Any]]) -> str:
+  return ', '.join(
+    # As much of the fingerprint as one compares by eye.
+    f'{name!r} of {number:,} images, fingerprint {str(fingerprint)[:12]}'
+    for name, (number, fingerprint) in inputs.items()
+  )
+
+
+def _made_from(info: tfds.core.DatasetInfo) -> dict[str, tuple[int, Any]]:
+  metadata = info.metadata or {}
+  of_splits = {s['name']: s for s in metadata.get('splits', ())}
+  return {
+    name: (split.num_examples, of_splits.get(name, metadata).get('fingerprint'))
+    for name, split in info.splits.items()
+  }
 
 
 def _check_same_input(
-  info: tfds.core.DatasetInfo, examples: join.Examples
+  info: tfds.core.DatasetInfo, examples: Mapping[str, join.Examples]
 ) -> None:
-  metadata = info.metadata or {}
-  number = info.splits.total_num_examples
-  if ADOPTED_FROM in metadata and number == len(examples):
+  number = sum(map(len, examples.values()))
+  adopted = ADOPTED_FROM in (info.metadata or {})
+  if adopted and info.splits.total_num_examples == number:
     # Records hold no names, so only their size is compared.
-    least = examples.image_bytes()
+    least = sum(part.image_bytes() for part in examples.values())
     size = sum(split.num_bytes for split in info.splits.values())
     if least < size <= least + number * record_lib.MAX_OVERHEAD:
       return
@@ -214,12 +251,12 @@ def _check_same_input(
       f"this dataset was adopted from older files of {size:,} bytes; today's "
       f'input has {least:,} bytes of images, which do not make such files',
     )
-  made_from, today = metadata.get('fingerprint'), examples.fingerprint()
+  made_from = _made_from(info)
+  today = {n: (len(e), e.fingerprint()) for n, e in examples.items()}
   if made_from != today:
     raise _refused(
       info.data_dir,
-      f'this dataset was made from other input: {number:,} images, fingerprint '
-      f"{_short(made_from)}; today's input is {len(examples):,} images, "
-      f'fingerprint {_short(today)}',
+      f'this dataset was made from other input: {_in_words(made_from)}; '
+      f"today's input is {_in_words(today)}",
       '; to load it as it is: tfds.load(…, download=False)',
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 from imagenet_val_tfrec.core import errors, storage
 from imagenet_val_tfrec.inputs import imagenet, sources
@@ -63,22 +64,12 @@ def find_label_file(folder: str) -> str | None:
   return next(filter(storage.exists, paths), None)
 
 
-def read_labels(path: str) -> labels_lib.Labels:
-  """As `labels.read_labels`, of any kind of file: lines, or Kaggle's CSV."""
+def read_labels(
+  path: str, class_names: Sequence[str] | None = None
+) -> labels_lib.Labels:
+  """As `labels.read_labels`; words for official images are WordNet ids."""
   state = storage.identity_of(path)
-  if path.endswith('.csv'):
-    with storage.open_file(path) as file:
-      labels = labels_lib.parse_kaggle(file, path=path, wnids=imagenet.wnids())
-  else:
-    labels = labels_lib.read_labels(path)
+  labels = labels_lib.read_labels(path, class_names)
+  if labels.class_names and imagenet.is_official(labels.names[0]):
+    labels = labels_lib.read_labels(path, class_names or imagenet.wnids())
   return dataclasses.replace(labels, file_state=state)
-
-
-def labels_of(source: sources.ImageSource) -> labels_lib.Labels:
-  """Returns the true labels; InputError if images have no official names."""
-  if any(imagenet.is_official(entry.path) for entry in source.entries()):
-    return imagenet.true_label_file()
-  raise errors.InputError(
-    f'{source.path}: no label file was given, and these are not the images of '
-    'ImageNet; say label_file in the config: one "NAME LABEL" a line'
-  )

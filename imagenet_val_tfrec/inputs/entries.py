@@ -5,10 +5,14 @@ Names are relative paths, with `/` between folders.
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import NamedTuple
 
+from imagenet_val_tfrec.core import errors
+
 MOST_BYTES = 4096  # As PATH_MAX of Linux.
+_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
 
 
 class Entry(NamedTuple):
@@ -49,3 +53,22 @@ def is_too_long(name: str) -> bool:
   return len(name) * 4 > MOST_BYTES and (
     len(name.encode('utf-8', 'surrogateescape')) > MOST_BYTES
   )
+
+
+def labelled_name(name: str) -> str:
+  """Returns the name normalised; raises ValueError if it cannot be used."""
+  problem = ''
+  if not (name.isascii() and name.isprintable()) and _CONTROL.search(name):
+    problem = 'control character in name {}'
+  elif is_too_long(name):
+    problem = f'a name of more than {MOST_BYTES:,} bytes: {{}}'
+  elif name.startswith('/'):
+    problem = 'absolute name {}, expected one relative to the image folder'
+  elif leads_out(name):
+    problem = '".." in name {}'
+  normal = normalise(name) if '/' in name else name
+  if not problem and normal in ('', '.'):
+    problem = '{} is not an image name'
+  if problem:
+    raise ValueError(problem.format(errors.quoted(name)))
+  return normal

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import itertools
+import operator
 import os
 import stat
 import warnings
@@ -11,14 +13,15 @@ from collections.abc import Iterator
 from imagenet_val_tfrec.core import errors, object_store, storage
 from imagenet_val_tfrec.inputs import entries
 
+_SORTED = 100_000  # Files.
 _KEPT = 4  # Names for a message; one more than it shows.
 
 
 def walk(root: str) -> Iterator[entries.Entry]:
   """Yields every file, those of a folder before its subfolders'.
 
-  Within a folder they come as the disk lists them: there may be millions, too
-  many to keep and sort. Links are followed, and those that lead out of `root`
+  Within a folder they come by name, or, if there are too many to keep and sort,
+  as the disk lists them. Links are followed, and those that lead out of `root`
   give a warning: before the first folder behind one is walked, and at the end.
   A link to a folder that holds `root`, as one to `/` does, is not followed: it
   would lead through the whole disk.
@@ -55,7 +58,10 @@ def _files(
   """Yields the files of one folder; its subfolders are put in `todo`."""
   subfolders = []
   with os.scandir(os.path.join(root, below)) as children:
-    for child in children:
+    first = list(itertools.islice(children, _SORTED))
+    if len(first) < _SORTED:
+      first.sort(key=operator.attrgetter('name'))
+    for child in itertools.chain(first, children):
       path = f'{below}{child.name}'
       try:
         status = child.stat()

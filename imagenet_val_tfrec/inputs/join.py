@@ -102,6 +102,7 @@ def locate(
   *,
   limit: int = 0,
   max_pixels: int = jpeg.MAX_PIXELS,
+  all_are_named: bool = True,
 ) -> Examples:
   """Finds every labelled image in the source, by name.
 
@@ -109,7 +110,8 @@ def locate(
   `a.jpg` is found as `a.jpg` or as `val/n01440764/a.jpg`. If several labels
   match, the longest one counts; if several files match one label, the one below
   the fewest folders. Absolute paths and `..` are never matched.
-  Only the first `limit` labels are looked for (0: all). Raises JoinError if an
+  Only the first `limit` labels are looked for (0: all). If all images should be
+  named, a warning counts those that are not. Raises JoinError if an
   image is missing, is there twice, is no plain file, or has more bytes than
   `max_pixels` and than 100 MB.
   """
@@ -126,7 +128,8 @@ def locate(
       left_out.add(entry)
   if problems := matches.problems(source.path, left_out.hint()):
     raise JoinError(problems)
-  if len(labels) == everything and (warning := left_out.warning(labels.path)):
+  all_are_named = all_are_named and len(labels) == everything
+  if all_are_named and (warning := left_out.warning(labels.path)):
     warnings.warn(f'{source.path}: {warning}', stacklevel=2)
   return Examples(
     labels=labels,
@@ -273,8 +276,12 @@ class _Matches:
       return -1, ''
     if not self._index:
       # While the source stands in the labels' order, no dict is needed.
+      in_order = self._next < len(self._labels)
+      if in_order and path == self._labels.names[self._next]:
+        self._next += 1
+        return self._next - 1, ''
       folder, slash, name = path.rpartition('/')
-      in_order = self._next < len(self._labels) and not self._most_slashes
+      in_order = in_order and not self._most_slashes
       if in_order and name == self._labels.names[self._next]:
         self._next += 1
         return self._next - 1, folder + slash

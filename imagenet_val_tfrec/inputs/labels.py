@@ -1,4 +1,4 @@
-"""Label files: one `NAME LABEL` a line, in the order the examples will have.
+"""Label files: a name and a label a line, in the order of the examples.
 
 Every error carries `path:line`.
 """
@@ -6,12 +6,14 @@ Every error carries `path:line`.
 from __future__ import annotations
 
 import array
+import csv
 import dataclasses
 import hashlib
 import itertools
+import json
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO
 
 from imagenet_val_tfrec.core import errors, magic, storage
@@ -21,24 +23,23 @@ from imagenet_val_tfrec.records import record as record_lib
 _EXPECTED = 'expected one "NAME LABEL" a line, e.g. "rose_01.jpg 3"'
 _BOM = b'\xef\xbb\xbf'
 _LONGEST_LINE = 1 << 16
-_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
 _OLD_MAC = r"has the line ends of old Macs (run: tr '\r' '\n')"
-_KAGGLE_HEADER = 'ImageId,PredictionString'
-# Two plain letters of UTF-16 at the start, or a label at the end of a line.
-_UTF_16 = re.compile(
-  rb'\A(?:[^\0]\0){2}|\A(?:\0[^\0]){2}'
-  rb'|[ \t]\0(?:[0-9]\0)+(?:\r\0)?(?:\n|\Z)'
-  rb'|\0[ \t](?:\0[0-9])+(?:\0\r)?(?:\0\n|\Z)'
-)
+_WNID = re.compile('n[0-9]{8}')
+_KAGGLE_HEADER = ['ImageId', 'PredictionString']
+_CSV = 'expected one "NAME,LABEL" a line, e.g. "rose_01.jpg,3"'
+_JSONL = 'expected {"file_name": "rose_01.jpg", "label": 3} on each line'
+# Columns of a CSV file, as people call them; the first is Hugging Face's word.
+_NAME_COLUMNS = ('file_name', 'filename', 'file', 'image', 'path', 'name')
+_LABEL_COLUMNS = ('label', 'labels', 'class', 'category', 'target')
 
 
 class LabelError(errors.InputError):
   """A label file that cannot be used; the message has path and line."""
 
 
-# Reads one line: a name and its label, or None for a line without them.
-# Raises ValueError that says why a line cannot be read.
-ReadLine = Callable[[str], tuple[str, int] | None]
+# Reads one line: a name and its label, digits or a word, or None for a line
+# without them. Raises ValueError that says why a line cannot be read.
+ReadLine = Callable[[str], tuple[str, str] | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,9 +47,10 @@ class Labels:
   """Labelled image names, in file order.
 
   Names are relative, with `/` between folders, each one once; labels are 0 or
-  more; lines count from 1. `sha256` is of the file's bytes. The file is
-  `cut_short` if its last line has no line end. Its `file_state` is that of
-  `storage.state_of` when it was read; None if that is not known.
+  more; lines count from 1, and there are none if the labels are folders.
+  `sha256` is of the file's bytes. The file is `cut_short` if its last line has
+  no line end. Its `file_state` is that of `storage.state_of` when it was read;
+  None if that is not known. `class_names` are known where labels are words.
   """
 
   path: str
@@ -58,13 +60,14 @@ class Labels:
   sha256: str
   cut_short: bool = False
   file_state: tuple[object, ...] | None = None
+  class_names: tuple[str, ...] | None = None
 
   def __len__(self) -> int:
     return len(self.names)
 
   def where(self, index: int) -> str:
-    """Returns `path:line` of the name at `index`."""
-    return f'{self.path}:{self.lines[index]}'
+    """Returns `path:line` of the name at `index`, or the path alone."""
+    return f'{self.path}:{self.lines[index]}' if self.lines else self.path
 
   def part(self, start: int, stop: int) -> Labels:
     """Returns the names of a range."""
@@ -94,39 +97,49 @@ class Labels:
     raise LabelError(errors.offenders(what, found, advice))
 
 
-def read_labels(path: str) -> Labels:
-  """Reads UTF-8 text, one `NAME LABEL` a line.
+def read_labels(path: str, class_names: Sequence[str] | None = None) -> Labels:
+  """Reads UTF-8 text: `NAME LABEL` lines, or `.csv`, or `.jsonl` by its name.
 
-  Blank lines, a byte order mark, tabs and CRLF are fine. Raises LabelError if a
-  line is not as expected, or a name occurs twice.
+  A CSV file is Kaggle's `LOC_val_solution.csv`, by its header; else it has
+  columns for name and label, by a header, or just these two. A line of `.jsonl`
+  is an object with `file_name` and `label`. Blank lines, a byte order mark,
+  tabs and CRLF are fine. Where labels are words, they are `class_names`; or,
+  sorted, become them. Raises LabelError if a line is not as expected, or a name
+  occurs twice.
   """
   with storage.open_file(path) as file:
     try:
-      return parse_labels(file, path=path)
+      return parse_labels(file, path=path, class_names=class_names)
     except OSError as e:
       e.filename = path  # An open file does not name itself.
       raise
 
 
-def parse_labels(file: IO[bytes], *, path: str) -> Labels:
-  """As `read_labels`, from an open file; `path` is for messages."""
-  return _parse(file, path, _read_line)
+def parse_labels(
+  file: IO[bytes], *, path: str, class_names: Sequence[str] | None = None
+) -> Labels:
+  """As `read_labels`, from an open file."""
+  read_line: ReadLine = _read_line
+  expected = _EXPECTED
+  if path.endswith('.csv'):
+    read_line, expected = _CsvReader().read_line, _CSV
+  elif path.endswith('.jsonl'):
+    read_line, expected = _read_json_line, _JSONL
+  labels = _parse(file, path, read_line, expected, class_names)
+  _refuse_twice(labels)
+  return labels
 
 
-def parse_kaggle(file: IO[bytes], *, path: str, wnids: Sequence[str]) -> Labels:
-  """As `parse_labels`, of Kaggle's `LOC_val_solution.csv`.
-
-  After `ImageId,PredictionString` come lines such as
-  `ILSVRC2012_val_00000001,n01751748 111 108 441 193`. The label is the index in
-  `wnids` of the first box's class; names get `.JPEG`.
-  """
-  classes = {wnid: label for label, wnid in enumerate(wnids)}
-  return _parse(file, path, lambda line: _read_kaggle_line(line, classes))
-
-
-def _parse(file: IO[bytes], path: str, read_line: ReadLine) -> Labels:
+def _parse(
+  file: IO[bytes],
+  path: str,
+  read_line: ReadLine,
+  expected: str,
+  class_names: Sequence[str] | None,
+) -> Labels:
   names: list[str] = []
   labels, numbers = array.array('i'), array.array('i')
+  words: dict[str, int] = {}
   problems = errors.Offenders()
   sha256 = hashlib.sha256()
   raw, blank = b'\n', True
@@ -139,13 +152,29 @@ def _parse(file: IO[bytes], path: str, read_line: ReadLine) -> Labels:
         raise ValueError('a line without end')
       line = read_line(text.decode('utf-8').rstrip('\r\n'))
       if line:
-        name, label = line
+        name, label = entries.labelled_name(line[0]), line[1]
+        if _is_number(label):
+          value = _number(label, name)
+        elif (
+          not label[0].isalpha()
+          or (names and not words)
+          or (not names and _mistaken(text, blank, expected))
+        ):
+          what = f'{errors.quoted(label)}, expected digits 0-9 only'
+          raise ValueError(f'label of {errors.quoted(name)} is {what}')
+        else:
+          value = words.setdefault(label, len(words))
+        if words and _is_number(label):
+          raise ValueError(
+            f'label of {errors.quoted(name)} is the number {label}, expected a '
+            f'word, such as {errors.quoted(next(iter(words)))} before it'
+          )
         names.append(name)
-        labels.append(label)
+        labels.append(value)
         numbers.append(number)
     except ValueError as e:
       # Before the first label it may be another file altogether.
-      if not names and (what := _mistaken(text, blank)):
+      if not names and (what := _mistaken(text, blank, expected)):
         raise LabelError(f'{path}: {what}') from e
       what = str(e)
       if isinstance(e, UnicodeDecodeError):
@@ -155,9 +184,9 @@ def _parse(file: IO[bytes], path: str, read_line: ReadLine) -> Labels:
         break
     blank = blank and not text.strip()
   if problems:
-    raise LabelError(problems.message('lines cannot be read', f'{_EXPECTED}.'))
+    raise LabelError(problems.message('lines cannot be read', f'{expected}.'))
   if not names:
-    raise LabelError(f'{path}: an empty file, no labels; {_EXPECTED}')
+    raise LabelError(f'{path}: an empty file, no labels; {expected}')
   result = Labels(
     path=path,
     names=names,
@@ -166,8 +195,40 @@ def _parse(file: IO[bytes], path: str, read_line: ReadLine) -> Labels:
     sha256=sha256.hexdigest(),
     cut_short=not raw.endswith(b'\n'),
   )
-  _refuse_twice(result)
-  return result
+  return _number_words(result, [*words], class_names) if words else result
+
+
+def _number_words(
+  labels: Labels, words: Sequence[str], class_names: Sequence[str] | None
+) -> Labels:
+  """Returns them with the number of each word among the names of classes.
+
+  Raises LabelError if a word is not among those that were given.
+  """
+  in_order = tuple(class_names or sort_classes(words))
+  index = {name: label for label, name in enumerate(in_order)}
+  if {*words} - {*index}:
+    found = (
+      f'{labels.where(i)}: {errors.quoted(labels.names[i])} has label '
+      f'{errors.quoted(words[label])}'
+      for i, label in enumerate(labels.labels)
+      if words[label] not in index
+    )
+    advice = f'They are {errors.some(in_order)}.'
+    what = 'labels are not among the class names'
+    raise LabelError(errors.offenders(what, found, advice))
+  number = [index[word] for word in words]
+  return dataclasses.replace(
+    labels,
+    labels=array.array('i', map(number.__getitem__, labels.labels)),
+    class_names=in_order,
+  )
+
+
+def sort_classes(names: Iterable[str]) -> list[str]:
+  """Returns names of classes as numbers if all are, else as text."""
+  names = sorted(names)
+  return sorted(names, key=int) if all(map(_is_number, names)) else names
 
 
 def _refuse_twice(labels: Labels) -> None:
@@ -202,98 +263,126 @@ def _refuse_twice(labels: Labels) -> None:
     warnings.warn(similar.message(what, advice), stacklevel=2)
 
 
-def _mistaken(text: bytes, blank: bool) -> str:
+def _mistaken(text: bytes, blank: bool, expected: str) -> str:
   """Says what a file is instead of a label file; '' if that is not known.
 
   The text is that of a line that cannot be read, or its start if it is very
   long; `blank` says whether all lines before it are blank.
   """
-  kind = magic.kind_of(text)
-  if b'\0' in text and _UTF_16.search(text):
-    kind = magic.UTF_16
-  if kind:
+  if kind := magic.kind_of_text(text):
     advice = f'; {kind.advice.format("FILE")}' if kind.advice else ''
     return f'is {kind.words}, not a label file{advice}'
   if b'\0' in text:
     return 'is not text, so not a label file'
   start = text.lstrip()
-  if blank and start.startswith((b'{', b'[')):
-    return f'is JSON; write it out as lines: {_EXPECTED}'
+  if blank and start.startswith((b'{', b'[')) and expected != _JSONL:
+    return f'is JSON; write it out as lines: {expected}'
   if blank and b'\r' in start.rstrip() and b'\n' not in start:
     return _OLD_MAC
   return ''
 
 
-def _read_line(line: str) -> tuple[str, int] | None:
-  """Reads `NAME LABEL`, with blanks or tabs between."""
-  parts = [part for part in line.replace('\t', ' ').split(' ') if part]
-  if not parts:
+def _read_line(line: str) -> tuple[str, str] | None:
+  """Reads `NAME LABEL`, with blanks or tabs between; a name may hold blanks."""
+  if '\r' in line:
+    raise ValueError(f'the line {_OLD_MAC}: found {errors.quoted(line)}')
+  name, tab, label = line.strip(' \t').rpartition('\t')
+  if not tab:
+    name, _, label = line.strip(' ').rpartition(' ')
+  name, label = name.strip(' \t'), label.strip(' \t')
+  if not label:
     return None
-  if len(parts) != 2:
-    raise ValueError(_miscounted(parts))
-  name, label = parts
-  digits = label.lstrip('0') or '0'
-  problem = ''
-  if not _is_number(label):
-    if _is_number(name):
-      raise ValueError(f'columns are swapped: found {errors.quoted(line)}')
-    problem = f'{errors.quoted(label)}, expected digits 0-9 only'
-  elif len(digits) > 10 or record_lib.label_problem(int(digits)):
-    problem = f'out of range: {errors.quoted(label)}'
-  if problem:
+  if not name:
+    raise ValueError(_one_column(label))
+  if not _is_number(label) and _is_number(name):
+    raise ValueError(f'columns are swapped: found {errors.quoted(line)}')
+  return name, label
+
+
+class _CsvReader:
+  """Reads the lines of a CSV file; the first one may be a header."""
+
+  def __init__(self) -> None:
+    self._columns: tuple[int, int] | None = None
+    self._is_kaggle = False
+
+  def read_line(self, line: str) -> tuple[str, str] | None:
+    try:
+      fields = next(csv.reader([line], strict=True), [])
+    except csv.Error as e:
+      raise ValueError(f'{e}: found {errors.quoted(line)}') from e
+    if not fields:
+      return None
+    if self._columns is None:
+      self._columns, is_header = self._read_header(fields)
+      if is_header:
+        return None
+    if len(fields) <= max(self._columns):
+      raise ValueError(f'{len(fields)} columns: found {errors.quoted(line)}')
+    name, label = (fields[column].strip() for column in self._columns)
+    if self._is_kaggle:
+      name, label = f'{name}.JPEG', label.partition(' ')[0]
+      if not _WNID.fullmatch(label) or name == '.JPEG':
+        expected = 'expected "NAME,nXXXXXXXX x y x y …"'
+        raise ValueError(f'found {errors.quoted(line)}, {expected}')
+    if not (name and label):
+      raise ValueError(f'no name or no label: found {errors.quoted(line)}')
+    return name, label
+
+  def _read_header(self, fields: list[str]) -> tuple[tuple[int, int], bool]:
+    """Returns the columns of name and label, and if these are their titles."""
+    if fields == _KAGGLE_HEADER:
+      self._is_kaggle = True
+      return (0, 1), True
+    titles = [field.strip().lower() for field in fields]
+    found = [
+      next((titles.index(word) for word in words if word in titles), None)
+      for words in (_NAME_COLUMNS, _LABEL_COLUMNS)
+    ]
+    name, label = found
+    if name is not None and label is not None:
+      return (name, label), True
+    if len(fields) != 2:
+      raise ValueError(
+        f'{len(fields)} columns, without a header such as "file_name,label": '
+        f'found {errors.quoted(",".join(fields))}'
+      )
+    return (0, 1), False
+
+
+def _read_json_line(line: str) -> tuple[str, str] | None:
+  """Reads `{"file_name": …, "label": …}`."""
+  if not line.strip():
+    return None
+  try:
+    found = json.loads(line)
+  except RecursionError as e:
+    raise ValueError('too many brackets') from e
+  name, label = (
+    found.get(key) if isinstance(found, dict) else None
+    for key in ('file_name', 'label')
+  )
+  if not isinstance(name, str) or type(label) not in (int, str):
+    raise ValueError(f'found {errors.quoted(line)}')
+  return name, str(label)
+
+
+def _number(digits: str, name: str) -> int:
+  """Returns the number of a class; ValueError if there cannot be so many."""
+  digits = digits.lstrip('0') or '0'
+  if len(digits) > 10 or record_lib.label_problem(int(digits)):
+    problem = f'out of range: {errors.quoted(digits)}'
     raise ValueError(f'label of {errors.quoted(name)} is {problem}')
-  return _normal_name(name), int(digits)
-
-
-def _read_kaggle_line(
-  line: str, classes: Mapping[str, int]
-) -> tuple[str, int] | None:
-  """Reads `NAME,WNID x y x y …`."""
-  if line in ('', _KAGGLE_HEADER):
-    return None
-  name, _, boxes = line.partition(',')
-  wnid = boxes.partition(' ')[0]
-  if not name or wnid not in classes:
-    raise ValueError(
-      f'found {errors.quoted(line)}, expected "NAME,nXXXXXXXX x y x y …"'
-    )
-  return _normal_name(f'{name}.JPEG'), classes[wnid]
-
-
-def _normal_name(name: str) -> str:
-  """Returns the name normalised; raises ValueError if it cannot be used."""
-  problem = ''
-  if not (name.isascii() and name.isprintable()) and _CONTROL.search(name):
-    problem = 'control character in name {}'
-  elif entries.is_too_long(name):
-    problem = f'a name of more than {entries.MOST_BYTES:,} bytes: {{}}'
-  elif name.startswith('/'):
-    problem = 'absolute name {}, expected one relative to the image folder'
-  elif entries.leads_out(name):
-    problem = '".." in name {}'
-  normal = entries.normalise(name) if '/' in name else name
-  if not problem and normal in ('', '.'):
-    problem = '{} is not an image name'
-  if problem:
-    raise ValueError(problem.format(errors.quoted(name)))
-  return normal
+  return int(digits)
 
 
 def _is_number(text: str) -> bool:
   return text.isascii() and text.isdigit()
 
 
-def _miscounted(parts: Sequence[str]) -> str:
+def _one_column(line: str) -> str:
   """Says why there are not two columns."""
-  line = ' '.join(parts)
   found = f'found {errors.quoted(line)}'
-  if '\r' in line:
-    return f'the line {_OLD_MAC}: {found}'
-  if len(parts) > 2:
-    hint = ''
-    if _is_number(parts[-1]):
-      hint = ' (names with spaces cannot be told apart: rename the file)'
-    return f'{len(parts)} columns, expected 2{hint}: {found}'
   if _is_number(line):
     return (
       f"only a number: {found}. Bare ids, as in the ILSVRC devkit's ground "

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+import re
 import shlex
 import stat
 import warnings
@@ -19,6 +20,7 @@ from typing import ClassVar, Protocol
 from imagenet_val_tfrec.core import errors, storage
 from imagenet_val_tfrec.inputs import entries, folders, tar_index
 
+_CLASS_TAR = re.compile(r'(n[0-9]{8})\.tar')
 _MORE = 1 << 20  # Bytes behind a tar's end that are looked at.
 # Errors that are not the image's fault: the next one would have them, too.
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -52,6 +54,12 @@ class ImageSource(Protocol):
 
   def entries(self) -> Iterator[entries.Entry]:
     """Yields every file once, in any order."""
+
+  def children(self) -> Iterator[tuple[str, bool]]:
+    """Yields names at the top, some twice, and whether they are folders."""
+
+  def below(self, folder: str) -> ImageSource:
+    """Returns what is in one of its folders."""
 
   def state(self, of_entries: int | None = None) -> int:
     """Returns what changes when a file is added, removed or changed.
@@ -93,6 +101,18 @@ class FolderSource:
     """See `folders.walk`."""
     return folders.walk(self.path)
 
+  def children(self) -> Iterator[tuple[str, bool]]:
+    """Yields the names in the folder."""
+    if storage.is_remote(self.path):
+      yield from map(_top, self.entries())
+    else:
+      with os.scandir(self.path) as children:
+        yield from ((child.name, child.is_dir()) for child in children)
+
+  def below(self, folder: str) -> FolderSource:
+    """Returns the subfolder."""
+    return FolderSource(os.path.join(self.path, folder))
+
   def state(self, of_entries: int | None = None) -> int:
     """Returns the sum of the states of all files."""
     if of_entries is None:
@@ -107,30 +127,41 @@ class FolderSource:
 
 @dataclasses.dataclass(frozen=True)
 class TarSource:
-  """The images in a tar, read in place by offset; it is never extracted."""
+  """The images in a tar, read in place by offset; it is never extracted.
+
+  A tar in it that is named by a WordNet id, as in `ILSVRC2012_img_train.tar`,
+  is taken for a folder of that name. `folder` is '', or the one of the tar's
+  folders that is meant, with a slash at its end.
+  """
 
   path: str
+  folder: str = ''
   kind: ClassVar[str] = 'tar'
 
   def entries(self) -> Iterator[entries.Entry]:
     """Yields every member, in the tar's order; see `tar_index.read_index`."""
     with storage.open_random(self.path) as file:
-      end = yield from tar_index.read_index(file, self.path)
-      # Tools write zeros up to a round size; other tools read on after them.
-      rest = file.read(_MORE, end)
-      if rest.strip(b'\0'):
-        problem = (
-          'data behind its end (archives put together? Unpack all of them: '
-          f'tar --ignore-zeros -xf {shlex.quote(self.path)})'
-        )
-        yield entries.Entry('/', end, 0, file.mtime_ns, problem)
-      elif len(rest) < tar_index.END:
-        warnings.warn(
-          f'{self.path}: the tar is not finished: the zeros that end a tar are '
-          'missing. Its members are whole, but if the tool that wrote it was '
-          'stopped, some are missing at the end',
-          stacklevel=2,
-        )
+      for entry in _members(file, self.path):
+        if entry.path.startswith(self.folder) or entry.path == '/':
+          path = entry.path.removeprefix(self.folder)
+          tar = _CLASS_TAR.fullmatch(path)
+          if tar and not entry.problem:
+            yield from _inner(file, entry, f'{self.path}:{path}', tar[1])
+          else:
+            yield entry._replace(path=path)
+
+  def children(self) -> Iterator[tuple[str, bool]]:
+    """Yields the names at the tar's top, or at that of its folder."""
+    with storage.open_random(self.path) as file:
+      for entry in _members(file, self.path):
+        if entry.path.startswith(self.folder):
+          path = entry.path.removeprefix(self.folder)
+          tar = _CLASS_TAR.fullmatch(path)
+          yield (tar[1], True) if tar else _top(entry._replace(path=path))
+
+  def below(self, folder: str) -> TarSource:
+    """Returns one of its folders."""
+    return TarSource(self.path, f'{self.folder}{folder}/')
 
   def state(self, of_entries: int | None = None) -> int:
     """Returns what changes when another tar is there; it is not walked."""
@@ -181,6 +212,57 @@ class _TarReader:
     if self.file.mtime_ns != entry.mtime_ns or len(data) != entry.size:
       raise SourceError(f'{self.path} changed since the build began')
     return data
+
+
+def _members(file: storage.RandomReader, tar: str) -> Iterator[entries.Entry]:
+  end = yield from tar_index.read_index(file, tar)
+  # Tools write zeros up to a round size; other tools read on after them.
+  rest = file.read(_MORE, end)
+  if rest.strip(b'\0'):
+    problem = (
+      'data behind its end (archives put together? Unpack all of them: '
+      f'tar --ignore-zeros -xf {shlex.quote(tar)})'
+    )
+    yield entries.Entry('/', end, 0, file.mtime_ns, problem)
+  elif len(rest) < tar_index.END:
+    warnings.warn(
+      f'{tar}: the tar is not finished: the zeros that end a tar are '
+      'missing. Its members are whole, but if the tool that wrote it was '
+      'stopped, some are missing at the end',
+      stacklevel=2,
+    )
+
+
+@dataclasses.dataclass
+class _Window:
+  """A file within a file."""
+
+  file: storage.RandomReader
+  start: int
+  size: int
+  mtime_ns: int
+
+  def read(self, size: int, offset: int) -> bytes:
+    size = max(0, min(size, self.size - offset))
+    return self.file.read(size, self.start + offset)
+
+  def close(self) -> None:
+    """Leaves the file open."""
+
+
+def _inner(
+  file: storage.RandomReader, tar: entries.Entry, path: str, folder: str
+) -> Iterator[entries.Entry]:
+  """Yields the members of a tar in a tar, as in a folder."""
+  window = _Window(file, tar.offset, tar.size, file.mtime_ns)
+  for entry in tar_index.read_index(window, path):
+    inside = f'{folder}/{entry.path}'.rstrip('/')
+    yield entry._replace(path=inside, offset=tar.offset + entry.offset)
+
+
+def _top(entry: entries.Entry) -> tuple[str, bool]:
+  name, slash, _ = entry.path.partition('/')
+  return name, bool(slash) or entry.problem == 'a folder'
 
 
 def _changed(path: str, file: storage.RandomReader) -> bool:

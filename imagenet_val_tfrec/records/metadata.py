@@ -41,9 +41,12 @@ _CLASS = re.compile(r'tensorflow_datasets\.core\.features\.[\w.]+')
 _SCHEMA: small_files.Schema = {
   'adopted_from?': str,
   'decode_check?': bool,
+  'duplicates?': int,
   'fingerprint?': str,
   'max_examples_per_split?': int,
   'max_pixels?': int,
+  'shuffle_seeds?': dict,
+  'splits?': [{'name': str, 'fingerprint?': str}],
 }
 
 _T = TypeVar('_T')
@@ -108,6 +111,16 @@ def read_features(folder: str) -> tuple[Collection[str], int | None]:
   if num_classes < 0:
     raise errors.FileError(path, f'{num_classes:,} classes')
   return features, num_classes or None
+
+
+def is_shuffled(folder: str) -> bool:
+  """Whether a split was put in a random order, as far as can be known."""
+  path = os.path.join(folder, METADATA)
+  try:
+    said = _read(small_files.read_json, path, _SCHEMA, _MOST_BYTES)
+  except errors.FileError:
+    return False
+  return 'shuffle_seeds' in said
 
 
 def problems(folder: str, classes: int | None) -> Iterator[errors.FileError]:

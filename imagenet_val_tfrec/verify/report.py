@@ -17,7 +17,7 @@ import tqdm
 from imagenet_val_tfrec.core import errors, progress, storage
 from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.inputs import discovery
-from imagenet_val_tfrec.records import jpeg, raw_files, sums
+from imagenet_val_tfrec.records import jpeg, metadata, raw_files, sums
 from imagenet_val_tfrec.verify import check_files, check_records, check_sums
 from imagenet_val_tfrec.verify import expected as expected_lib
 
@@ -119,10 +119,10 @@ def verify(
   else:
     expected = expected_lib.of_folder(folder, known or {})
   labels = discovery.read_labels(label_file) if label_file else None
-  if labels and len(expected.splits) > 1:
+  if labels and (len(expected.splits) > 1 or metadata.is_shuffled(folder)):
     raise errors.InputError(
-      f'{folder}: {len(expected.splits)} splits, and a label file does not say '
-      'what is in each; verify it without one'
+      f'{folder}: several splits, or one that was shuffled, which do not stand '
+      'in the order of a label file; verify it without one'
     )
   part = _part(sample, expected)
   findings += expected.problems

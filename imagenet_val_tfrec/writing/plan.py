@@ -10,10 +10,12 @@ import array
 import dataclasses
 import hashlib
 import itertools
+import random
 from collections.abc import Iterator, Sequence
 
 from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.inputs import join
+from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import jpeg
 from imagenet_val_tfrec.records import record as record_lib
 
@@ -26,12 +28,15 @@ class Shard:
   file_format: str  # 'tfrecord' or 'array_record'
   examples: join.Examples
   checks: jpeg.Checks
+  with_keys: bool = False  # Whether its note tells its images apart.
 
   def digest(self) -> str:
     """Returns hex digits that differ from those of any other shard."""
     examples = self.examples
     what = self.filename, self.file_format, examples.source, self.checks
-    sha256 = hashlib.sha256(repr((*what, examples.fingerprint())).encode())
+    keys = ('with keys',) * self.with_keys
+    what_all = (*what, *keys, examples.fingerprint())
+    sha256 = hashlib.sha256(repr(what_all).encode())
     for numbers in (examples.offsets, examples.mtimes, examples.folder_ids):
       sha256.update(array.array('q', numbers).tobytes())
     return sha256.hexdigest()
@@ -39,13 +44,14 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-  """A frozen plan of shards, which hold 1 example or more each."""
+  """A frozen plan of the shards of a split, of 1 example or more each."""
 
   examples: join.Examples
   lengths: Sequence[int]
   filenames: Sequence[str]
   file_format: str = 'tfrecord'
   checks: jpeg.Checks = dataclasses.field(default_factory=jpeg.Checks)
+  with_keys: bool = False
 
   def __post_init__(self) -> None:
     total, least = sum(self.lengths), min(self.lengths)
@@ -65,12 +71,31 @@ class Plan:
         file_format=self.file_format,
         examples=self.examples.part(end - length, end),
         checks=self.checks,
+        with_keys=self.with_keys,
       )
 
   def total_bytes(self) -> int:
     """Returns how many bytes all shards take, at most."""
     overhead = record_lib.MAX_OVERHEAD * len(self.examples)
     return self.examples.image_bytes() + overhead
+
+
+def shuffled(labels: labels_lib.Labels, seed: int) -> labels_lib.Labels:
+  """Returns them in an order that follows from their number and the seed alone.
+
+  Python promises the numbers of `random.Random(seed).random()` for all times
+  (docs.python.org/3/library/random.html#notes-on-reproducibility), but not
+  those of `shuffle`, nor does NumPy. They have 53 bits: equal on all machines.
+  """
+  draw = random.Random(seed).random
+  order = sorted(range(len(labels)), key=lambda _: draw())
+  return dataclasses.replace(
+    labels,
+    names=[labels.names[i] for i in order],
+    labels=array.array('i', map(labels.labels.__getitem__, order)),
+    lines=[labels.lines[i] for i in order] if labels.lines else (),
+    cut_short=False,
+  )
 
 
 def shard_lengths(

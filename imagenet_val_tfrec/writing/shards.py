@@ -7,18 +7,22 @@ nothing back, and a shard that is written already is not written again.
 
 from __future__ import annotations
 
+import array
+import base64
 import collections
 import contextlib
 import dataclasses
 import errno
 import functools
+import itertools
 import json
 import os
 import threading
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
+import google_crc32c
 from absl import logging
 
 from imagenet_val_tfrec.core import errors, small_files, storage
@@ -33,6 +37,7 @@ _NOTE: small_files.Schema = {
   'problems': [str],
   'chans': dict,
   'sha256': str,
+  'keys?': str,
 }
 
 _LARGE = 1 << 22  # Bytes of a file, or pixels of an image.
@@ -53,27 +58,36 @@ _Checked = tuple[record_lib.Record | None, str]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-  """What stands in the shards of a plan."""
+  """What stands in the shards of a plan.
+
+  Where the plan asks for `keys`, each image has one, in order; images of other
+  bytes have another one, but for one pair in 2**32 of the same size.
+  """
 
   sizes: Sequence[int]  # Of the shards, in bytes.
   chans: dict[str, int]  # Images by their channels, e.g. {'1': 2, '3': 98}.
   sums: dict[str, str]  # The SHA-256 of each shard, by its name.
+  keys: Sequence[int] = ()
 
 
-def write_plan(
-  plan: plan_lib.Plan,
+def write_plans(
+  plans: Sequence[plan_lib.Plan],
   folder: str,
   *,
   run: runners.Runner,
   progress: runners.Progress | None = None,
-) -> Summary:
-  """Writes all shards of a plan that are not written already.
+) -> list[Summary]:
+  """Writes all shards of some plans that are not written already, as one run.
 
-  What is no whole shard of the plan is removed from the folder. ImageError
-  counts the images that cannot be used; all of them were looked at. OSError
-  says that a shard cannot be written, or that there is too little room.
+  What is no whole shard of a plan is removed from the folder. ImageError counts
+  the images that cannot be used; all of them were looked at. OSError says that
+  a shard cannot be written, or that there is too little room.
   """
-  done = {s.filename: s for s in plan.shards() if is_written(s, folder)}
+
+  def all_shards() -> Iterator[plan_lib.Shard]:
+    return itertools.chain.from_iterable(plan.shards() for plan in plans)
+
+  done = {s.filename: s for s in all_shards() if is_written(s, folder)}
   keep = {*done, *map(_note_path, done)}
   for name in storage.names_in(folder):
     if name not in keep:
@@ -81,11 +95,12 @@ def write_plan(
   storage.sync(folder)  # Else a note may come to stand beside an old shard.
   there = [shard.examples for shard in done.values()]
   if done:
-    of = len(plan.lengths)
+    of = sum(len(plan.lengths) for plan in plans)
     logging.info('resuming: %d of %d shards were complete', len(done), of)
     if progress:  # No bytes: they would count for the speed.
       progress(sum(map(len, there)), 0)
-  needed = plan.total_bytes() - sum(part.image_bytes() for part in there)
+  needed = sum(plan.total_bytes() for plan in plans)
+  needed -= sum(part.image_bytes() for part in there)
   free = storage.free_bytes(folder)
   if free is not None and free < needed:
     what = (
@@ -94,11 +109,11 @@ def write_plan(
     raise OSError(errno.ENOSPC, what, folder)
   run(
     functools.partial(write_shard, folder=folder),
-    (shard for shard in plan.shards() if shard.filename not in done),
+    (shard for shard in all_shards() if shard.filename not in done),
     is_done=functools.partial(is_written, folder=folder),
     progress=progress,
   )
-  return summarise(plan, folder)
+  return summarise(plans, folder)
 
 
 def write_shard(
@@ -144,7 +159,7 @@ def read_records(shard: plan_lib.Shard) -> Iterator[record_lib.Record]:
     else:
       problems.append(problem)
   if problems:
-    raise _image_error(shard.examples.source, problems)
+    raise _image_error({shard.examples.source: problems})
 
 
 def is_written(shard: plan_lib.Shard, folder: str) -> bool:
@@ -160,26 +175,35 @@ def is_written(shard: plan_lib.Shard, folder: str) -> bool:
   )
 
 
-def summarise(plan: plan_lib.Plan, folder: str) -> Summary:
+def summarise(plans: Sequence[plan_lib.Plan], folder: str) -> list[Summary]:
   """Reads the notes of all shards in a folder; OSError if one is not there.
 
-  ImageError counts the images that could not be used.
+  ImageError counts the images that could not be used, source by source.
   """
-  sizes, sums, problems = [], {}, []
-  chans: collections.Counter[str] = collections.Counter()
-  for filename in plan.filenames:
-    path = os.path.join(folder, filename)
-    note = _read_note(path)
-    if note is None:
-      raise OSError(f'{path} was not written: a worker was lost; build again')
-    problems += note['problems']
-    chans.update(note['chans'])
-    if not note['problems']:
-      sizes.append(storage.size_of(path))
-      sums[filename] = note['sha256']
+  problems: dict[sources.ImageSource, list[str]] = {}
+  summaries = []
+  for plan in plans:
+    sizes, sums, keys = [], {}, array.array('Q')
+    chans: collections.Counter[str] = collections.Counter()
+    for filename in plan.filenames:
+      path = os.path.join(folder, filename)
+      note = _read_note(path)
+      if note is None:
+        raise OSError(f'{path} was not written: a worker was lost; build again')
+      chans.update(note['chans'])
+      if note['problems']:
+        problems.setdefault(plan.examples.source, []).extend(note['problems'])
+      else:
+        sizes.append(storage.size_of(path))
+        sums[filename] = note['sha256']
+        keys.frombytes(base64.b64decode(note.get('keys', '')))
+    sorted_chans = dict(sorted(chans.items()))
+    summaries.append(
+      Summary(sizes=sizes, chans=sorted_chans, sums=sums, keys=keys)
+    )
   if problems:
-    raise _image_error(plan.examples.source, problems)
-  return Summary(sizes=sizes, chans=dict(sorted(chans.items())), sums=sums)
+    raise _image_error(problems)
+  return summaries
 
 
 def _read_note(path: str) -> dict[str, Any] | None:
@@ -199,6 +223,7 @@ def _write_part(
   """Writes the shard's file; returns its note."""
   chans: collections.Counter[int] = collections.Counter()
   problems: list[str] = []
+  keys = array.array('Q')
   with (
     outputs.open_output(part, shard.file_format) as out,
     contextlib.closing(_read_checked(shard, _LARGE_IMAGES)) as read,
@@ -208,25 +233,34 @@ def _write_part(
         problems.append(problem)
       else:
         chans[record.chans] += 1
+        if shard.with_keys:
+          crc = google_crc32c.value(record.image)
+          keys.append((len(record.image) & 0xFFFFFFFF) << 32 | crc)
         if not problems:  # Else only look for more of them.
           out.write(record_lib.serialise(record))
       if progress:
         progress(1, len(record.image) if record else 0)
       del record  # Before the next one is read: it may be large.
-  return {
+  note = {
     'digest': shard.digest(),
     'chans': {str(key): value for key, value in chans.items()},
     'problems': problems,
     'sha256': out.sha256(),
   }
+  if shard.with_keys:
+    note['keys'] = base64.b64encode(keys.tobytes()).decode()
+  return note
 
 
 def _image_error(
-  source: sources.ImageSource, problems: Sequence[str]
+  problems: Mapping[sources.ImageSource, Sequence[str]],
 ) -> ImageError:
-  what = f'images cannot be used in {source.path}'
   advice = 'Fix or remove them, and their lines in the label file.'
-  return ImageError(errors.offenders(what, problems, advice))
+  messages = (
+    errors.offenders(f'images cannot be used in {source.path}', found, advice)
+    for source, found in problems.items()
+  )
+  return ImageError('\n'.join(messages))
 
 
 def _read_checked(

@@ -54,13 +54,13 @@ TFDS_BUILDS = """
 import errno, json, os, sys
 from tensorflow_datasets.scripts.cli import main
 from imagenet_val_tfrec.writing import shards
-write_plan = shards.write_plan
+write_plans = shards.write_plans
 def fail_after(fail):
   def write_then_fail(*args, **kwargs):
-    summary = write_plan(*args, **kwargs)
+    summary = write_plans(*args, **kwargs)
     exec(fail)
     return summary
-  shards.write_plan = write_then_fail
+  shards.write_plans = write_then_fail
 codes = []
 for fail, *arguments in json.load(sys.stdin):
   child = os.fork()

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 
 import imagenet_val_tfrec
 from imagenet_val_tfrec.core import errors
-from imagenet_val_tfrec.inputs import discovery, tar_index
+from imagenet_val_tfrec.inputs import discovery, join, tar_index
 from imagenet_val_tfrec.writing import shards
 
 NAMES = ('ILSVRC2012_img_val.tar', 'val_images', 'val.txt')
@@ -198,11 +198,50 @@ def test_another_label_file_of_the_same_size_and_time(tmp_path):
     load_by('b.txt')
 
 
+def test_each_split_is_compared(tmp_path, monkeypatch):
+  pictures = making.many(8)
+  making.write_folder(tmp_path / 'images', pictures)
+  names = [*pictures]
+  lines = {'a': names[:4], 'b': names[4:], 'c': names[:3:-1]}
+  for name, part in lines.items():
+    (tmp_path / name).write_text(making.label_text(part, 2))
+
+  def load(splits, **config):
+    splits = {name: tmp_path / name for name in splits}
+    return making.build(
+      tmp_path / 'data', image_dir=tmp_path / 'images', splits=splits, **config
+    )
+
+  good = {'splits': 'ab', 'shuffle': 'b'}
+  load(**good)
+  with monkeypatch.context() as patch:
+    patch.setattr(join, 'locate', None)
+    load(**good)
+  (tmp_path / 'b').touch()
+  load(**good)
+  for config, message in (
+    ({'shuffle': ()}, r"made with shuffle_seed \{'b': 0\} \(not None\)"),
+    ({'shuffle': ['a', 'b']}, "not {'a': 0, 'b': 0}"),
+    ({'shuffle_seed': 1}, "not {'b': 1}"),
+    ({'splits': 'b'}, "'b' of 4 images, .*input is 'b' of 4"),
+    ({'splits': 'abc'}, "'b' of 4 images, .*input is .*'c' of 4"),
+    ({'num_images': 3}, "'a' of 4 images, .*input is 'a' of 3"),
+  ):
+    with pytest.raises(errors.InputError, match=message):
+      load(**{**good, **config})
+  (tmp_path / 'b').write_bytes((tmp_path / 'c').read_bytes())
+  with pytest.raises(errors.InputError, match='made from other input'):
+    load(**good)
+  (tmp_path / 'b').unlink()
+  with pytest.warns(UserWarning, match='is used as it is, .*/b'):
+    load(**good)
+
+
 def test_loads_in_a_loop_count_classes_once(tmp_path, manual_dir, monkeypatch):
   reads = []
   read = discovery.read_labels
   monkeypatch.setattr(
-    discovery, 'read_labels', lambda path: reads.append(1) or read(path)
+    discovery, 'read_labels', lambda *args: reads.append(1) or read(*args)
   )
   for _ in range(3):
     config = imagenet_val_tfrec.ImagenetValTfrecConfig(
@@ -289,6 +328,18 @@ def test_damaged_metadata_is_named_by_whatever_reads_it(tmp_path, manual_dir):
     ({'max_pixels': None}, 'max_pixels is None, expected a number, 1 or'),
     ({'check_labels': 'false'}, "check_labels is 'false', expected true or"),
     ({'decode_check': 'no'}, "decode_check is 'no', expected true or false"),
+    ({'splits': {}}, 'splits is {}, label_file None, expected a split at leas'),
+    ({'splits': 'train'}, "splits is 'train', expected {"),
+    ({'splits': {'a': 5}}, "split 'a' is 5, expected the path of class fold"),
+    ({'splits': {'a': {}}}, "split 'a' is {}, expected the path of class fo"),
+    ({'splits': {'a': {'x': 'y'}}}, "split 'a' is {'x': 'y'}, expected the p"),
+    ({'splits': {'a': 'y.txt'}}, "'y.txt'}, .*of a label file for image_dir"),
+    ({'splits': {'a': 'x'}, 'label_file': 'y'}, 'and label files in splits'),
+    ({'splits': {'all': 'x'}}, "split is 'all', expected a name of letters"),
+    ({'splits': {'a-b': 'x'}}, "split is 'a-b', expected a name of letters"),
+    ({'shuffle': True}, 'shuffle is True, expected a split, or a list of spl'),
+    ({'shuffle_seed': -1}, 'shuffle_seed is -1, expected a number, 0 or more'),
+    ({'refuse_duplicates': 1}, 'refuse_duplicates is 1, expected true or'),
     ({'class_names': 'rose'}, "class_names is 'rose', expected a list"),
     ({'class_names': 5}, 'class_names is 5, expected a list of names'),
     ({'class_names': ['a', 'a']}, "class_names is 'a', 'a', expected strings"),

@@ -1,5 +1,6 @@
 """A build that was killed goes on where it was, and never half is there."""
 
+import json
 import logging
 import os
 import pathlib
@@ -17,13 +18,14 @@ ROOT = pathlib.Path(__file__).parents[2]
 DUMMY = ROOT / 'dummy_data'
 LABELS = [985, 417, 970, 978, 971, 599, 920, 879]
 
-# Builds with 8 shards of one image each, on one thread; dies of the given
-# signal when that many shards are written.
+# Builds with 8 shards of one image each in a split, on one thread; dies of the
+# given signal when that many shards are written.
 KILLED = """
-import functools, os, sys
+import functools, json, os, sys
 import imagenet_val_tfrec, tensorflow_datasets as tfds
 from imagenet_val_tfrec.writing import runners, shards
-data_dir, manual_dir, mode, kill_at, number = sys.argv[1:]
+data_dir, manual_dir, mode, kill_at, number, config = sys.argv[1:]
+Config = imagenet_val_tfrec.ImagenetValTfrecConfig
 runners.run_threads = functools.partial(runners.run_threads, workers=1)
 write, written = shards.write_shard, []
 def dying(shard, folder, progress):
@@ -32,7 +34,9 @@ def dying(shard, folder, progress):
   write(shard, folder, progress=progress)
   written.append(shard)
 shards.write_shard = dying
-imagenet_val_tfrec.Builder(data_dir=data_dir).download_and_prepare(
+builder = imagenet_val_tfrec.Builder(
+  data_dir=data_dir, config=json.loads(config) and Config(**json.loads(config)))
+builder.download_and_prepare(
   download_config=tfds.download.DownloadConfig(
     manual_dir=manual_dir, num_shards=8,
     download_mode=tfds.download.GenerateMode(mode)))
@@ -41,11 +45,21 @@ REUSE = tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
 OVERWRITE = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
 
 
-def build_and_die(data_dir, number, kill_at, mode=REUSE, manual_dir=DUMMY):
+TWO_SPLITS = {
+  'name': 'two',
+  'image_dir': str(DUMMY / 'val_images'),
+  'splits': dict.fromkeys(('train', 'validation'), str(DUMMY / 'val.txt')),
+  'num_classes': 1000,
+}
+
+
+def build_and_die(
+  data_dir, number, kill_at, mode=REUSE, manual_dir=DUMMY, config=None
+):
   return subprocess.run(
     [
       *(sys.executable, '-c', KILLED, str(data_dir), str(manual_dir)),
-      *(mode.value, str(kill_at), str(int(number))),
+      *(mode.value, str(kill_at), str(int(number)), json.dumps(config)),
     ],
     check=False,
     capture_output=True,
@@ -54,8 +68,10 @@ def build_and_die(data_dir, number, kill_at, mode=REUSE, manual_dir=DUMMY):
   )
 
 
-def build(data_dir, mode=REUSE, manual_dir=DUMMY, num_shards=8):
-  builder = imagenet_val_tfrec.Builder(data_dir=data_dir)
+def build(data_dir, mode=REUSE, manual_dir=DUMMY, num_shards=8, config=None):
+  if config:
+    config = imagenet_val_tfrec.ImagenetValTfrecConfig(**config)
+  builder = imagenet_val_tfrec.Builder(data_dir=data_dir, config=config)
   builder.download_and_prepare(
     download_config=tfds.download.DownloadConfig(
       manual_dir=manual_dir, num_shards=num_shards, download_mode=mode
@@ -80,10 +96,16 @@ def _hear_all(caplog):
   caplog.set_level(logging.INFO, logger='absl')
 
 
+@pytest.mark.filterwarnings("ignore:8 images of split 'validation' are in")
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize('kill_at', [0, 1, 5, 7])
-def test_finished_shards_are_kept(tmp_path, caplog, number, kill_at):
-  died = build_and_die(tmp_path, number, kill_at)
+@pytest.mark.parametrize(
+  ('kill_at', 'config', 'total'),
+  [*((i, None, 8) for i in (0, 1, 5, 7)), (11, TWO_SPLITS, 16)],
+)
+def test_finished_shards_are_kept(
+  tmp_path, caplog, number, kill_at, config, total
+):
+  died = build_and_die(tmp_path, number, kill_at, config=config)
   assert died.returncode == -number
   assert not list(tmp_path.rglob('1.0.0'))
   before = {
@@ -91,14 +113,14 @@ def test_finished_shards_are_kept(tmp_path, caplog, number, kill_at):
     for path in tmp_path.rglob('*.tfrecord-0000?-of-00008')
   }
   assert len(before) == kill_at
-  builder = build(tmp_path)
-  expected = f'resuming: {kill_at} of 8 shards were complete'
+  builder = build(tmp_path, config=config)
+  expected = f'resuming: {kill_at} of {total} shards were complete'
   assert resumed(caplog) == (expected if kill_at else '')
   after = {
     path.name: path.stat().st_ino
     for path in pathlib.Path(builder.data_dir).glob('*.tfrecord*')
   }
-  assert len(after) == 8
+  assert len(after) == total
   assert before.items() <= after.items()
   assert labels_of(builder) == LABELS
   assert not list(tmp_path.rglob('incomplete*'))

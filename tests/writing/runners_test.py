@@ -57,8 +57,8 @@ def test_same_bytes_everywhere(tmp_path, runner, source, num_shards):
   folder = tmp_path / 'out'
   folder.mkdir()
   told = []
-  summary = shards.write_plan(
-    dummy_plan(source, num_shards),
+  [summary] = shards.write_plans(
+    [dummy_plan(source, num_shards)],
     str(folder),
     run=RUNNERS[runner],
     progress=lambda images, size: told.append((images, size)),
@@ -69,6 +69,17 @@ def test_same_bytes_everywhere(tmp_path, runner, source, num_shards):
   assert sum(images for images, _ in told) == 8
   total = sum(path.stat().st_size for path in (DUMMY / 'val_images').iterdir())
   assert sum(size for _, size in told) == total
+
+
+def test_an_order_for_all_times():
+  labels = labels_lib.read_labels(str(DUMMY / 'val.txt'))
+  mixed = plan_lib.shuffled(labels, 7)
+  assert list(mixed.lines) == [7, 4, 2, 1, 6, 8, 5, 3]
+  for label, name, line in zip(
+    mixed.labels, mixed.names, mixed.lines, strict=True
+  ):
+    assert labels.names[line - 1] == name
+    assert labels.labels[line - 1] == label
 
 
 def test_many_attempts_at_one_shard_end_in_one(tmp_path):
