@@ -33,7 +33,7 @@ IsDone = Callable[[plan_lib.Shard], bool]
 # ends the attempt.
 WriteShard = Callable[..., None]
 # Calls the first argument, a `WriteShard`, with each of the second, shards.
-# Keywords: `is_done`, and `progress` or None.
+# Keywords: `is_done`; `threads`, how many are best here; `progress` or None.
 Runner = Callable[..., None]
 
 
@@ -41,9 +41,13 @@ class Cancelled(Exception):
   """Raised inside a worker when another one failed."""
 
 
-def choose(beam_runner: Any = None, beam_options: Any = None) -> Runner:
+def choose(
+  beam_runner: Any = None, beam_options: Any = None, workers: int = 0
+) -> Runner:
   """Returns Apache Beam where it is asked for, else threads."""
   if beam_runner is None and beam_options is None:
+    if workers:
+      return functools.partial(run_threads, workers=workers)
     return run_threads
   return functools.partial(run_beam, runner=beam_runner, options=beam_options)
 
@@ -75,10 +79,11 @@ def run_threads(
   shards: Iterable[plan_lib.Shard],
   *,
   is_done: IsDone,
+  threads: int,
   workers: int = 0,
   progress: Progress | None = None,
 ) -> None:
-  """Runs on threads of this process (workers 0: two for each processor).
+  """Runs on so many threads of this process (workers 0: what `threads` says).
 
   After an error the other workers stop at their next image, and no further
   shard is begun. `progress` is called from any thread, one at a time.
@@ -94,9 +99,8 @@ def run_threads(
         progress(images, size)
 
   work = functools.partial(write, progress=report)
-  number = workers or 2 * workers_lib.num_cpus()
   with contextlib.closing(
-    workers_lib.in_order(work, shards, number, stop)
+    workers_lib.in_order(work, shards, workers or threads, stop)
   ) as results:
     for _ in results:
       pass
@@ -107,6 +111,7 @@ def run_beam(
   shards: Iterable[plan_lib.Shard],
   *,
   is_done: IsDone,
+  threads: int,
   runner: Any = None,
   options: Any = None,
   progress: Progress | None = None,
@@ -119,6 +124,7 @@ def run_beam(
   """
   import apache_beam as beam
 
+  del threads  # The runner has its own options.
   _notice_dead_workers()
   if options is not None:
     _hush(options)

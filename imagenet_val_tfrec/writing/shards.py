@@ -22,6 +22,7 @@ from typing import Any
 from absl import logging
 
 from imagenet_val_tfrec.core import errors, small_files, storage
+from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.inputs import entries, sources
 from imagenet_val_tfrec.records import jpeg, outputs
 from imagenet_val_tfrec.records import record as record_lib
@@ -96,6 +97,10 @@ def write_plan(
     functools.partial(write_shard, folder=folder),
     (shard for shard in plan.shards() if shard.filename not in done),
     is_done=functools.partial(is_written, folder=folder),
+    threads=workers_lib.num_threads(
+      plan.examples.image_bytes() / len(plan.examples),
+      remote=any(map(storage.is_remote, (folder, plan.examples.source.path))),
+    ),
     progress=progress,
   )
   return summarise(plan, folder)
