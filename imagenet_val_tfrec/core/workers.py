@@ -39,6 +39,17 @@ def num_threads(image_bytes: float, *, remote: bool) -> int:
   return 2 * num_cpus()
 
 
+def pays_off(items: int, size: int) -> bool:
+  """Whether work on so many records and bytes is worth other processes.
+
+  They start in 0.2 s. On two processors, 50,000 JPEGs of 116 kB were verified
+  in 4.3 s by two processes, in 5.2 by one thread and in 6.9 by two; without
+  SHA-256 in 2.2, 2.7 and 5.3. One thread is all that Python's lock leaves, so
+  with more processors the distance grows.
+  """
+  return num_cpus() > 1 and items * 30e-6 + size / 2e9 > 1
+
+
 def check_workers(workers: int) -> None:
   """Raises InputError if the number of threads is out of range."""
   if not 0 <= workers <= _MOST_WORKERS:
