@@ -41,13 +41,9 @@ class Cancelled(Exception):
   """Raised inside a worker when another one failed."""
 
 
-def choose(
-  beam_runner: Any = None, beam_options: Any = None, workers: int = 0
-) -> Runner:
+def choose(beam_runner: Any = None, beam_options: Any = None) -> Runner:
   """Returns Apache Beam where it is asked for, else threads."""
   if beam_runner is None and beam_options is None:
-    if workers:
-      return functools.partial(run_threads, workers=workers)
     return run_threads
   return functools.partial(run_beam, runner=beam_runner, options=beam_options)
 
