@@ -59,6 +59,17 @@ ROWS = (
   Row(name='litdata', command='{peers} litdata {images} {labels} {out}'),
   Row(name='arrow', command='{peers} arrow {images} {labels} {out}'),
   Row(
+    name='build',
+    command=_TOOL + ' build --manual_dir {data} --data_dir {out}',
+    module='commands/build',
+  ),
+  Row(
+    name='tfds build',
+    command='{python} -m tensorflow_datasets.scripts.cli.main build '
+    '--imports imagenet_val_tfrec imagenet_val_tfrec --manual_dir {data} '
+    '--data_dir {out}',
+  ),
+  Row(
     name='images_to_tfrec',
     command=CONVERTER + ' {tar}',
     module='images_to_tfrec',

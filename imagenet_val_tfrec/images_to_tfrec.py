@@ -37,7 +37,7 @@ _FLAGS = (
   ('--tfrec_base -tfb', 'data', 'beginning of the file names'),
   ('--tfrec_dir -tfdir', 'tfrecords', 'folder for the files'),
   ('--num_images -n', 0, 'only the first lines of the label file; 0 is all'),
-  ('--workers', 0, 'threads; 0 is two for each processor'),
+  ('--workers', 0, 'threads; 0 is the number that is fastest'),
   ('--beam_pipeline_options', '', 'flags for Apache Beam, to run on it'),
   ('--max_pixels', jpeg.MAX_PIXELS, 'most that an image header may promise'),
 )
@@ -66,7 +66,7 @@ def make_tfrec(
     label_file: One `NAME LABEL` a line.
     tfrec_dir: Where the files go; made if it does not exist.
     num_images: Only the first lines of the label file (0: all).
-    workers: How many threads (0: two for each processor).
+    workers: How many threads (0: the number that is fastest).
     beam_pipeline_options: Flags of `tfds build`, to run on Apache Beam instead:
       `runner=DirectRunner,direct_num_workers=2`.
     overwrite: Whether files of that base name, and no others, are replaced.

@@ -12,6 +12,7 @@ from typing import TypeVar
 from imagenet_val_tfrec.core import errors
 
 _MOST_WORKERS = 1000
+_SMALL = 12_000  # Bytes of an image.
 
 _Item = TypeVar('_Item')
 _Result = TypeVar('_Result')
@@ -22,6 +23,31 @@ def num_cpus() -> int:
   if hasattr(os, 'sched_getaffinity'):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
+
+
+def num_threads(image_bytes: float, *, remote: bool) -> int:
+  """Returns how many threads write images of that mean size fastest.
+
+  While one thread hashes, reads or writes, another may hold Python's lock. A
+  small image is all lock: on two processors two threads took 1.32 times as long
+  as one for images of 1 kB, 1.19 for 4 kB, 0.94 for 16 kB, 0.57 for 64 kB and
+  0.62 for 1 MB. Four took as long as two, and less where they wait for a disk.
+  An object store makes every thread wait.
+  """
+  if image_bytes < _SMALL and not remote:
+    return 1
+  return 2 * num_cpus()
+
+
+def pays_off(items: int, size: int) -> bool:
+  """Whether work on so many records and bytes is worth other processes.
+
+  They start in 0.2 s. On two processors, 50,000 JPEGs of 116 kB were verified
+  in 4.3 s by two processes, in 5.2 by one thread and in 6.9 by two; without
+  SHA-256 in 2.2, 2.7 and 5.3. One thread is all that Python's lock leaves, so
+  with more processors the distance grows.
+  """
+  return num_cpus() > 1 and items * 30e-6 + size / 2e9 > 1
 
 
 def check_workers(workers: int) -> None:

@@ -124,7 +124,7 @@ def batches(path: str, chosen: Iterator[bool]) -> Iterator[Batch]:
 
 
 def check(
-  batch: Batch, checks: jpeg.Checks, num_classes: int | None
+  batch: Batch, *, checks: jpeg.Checks, num_classes: int | None
 ) -> Contents:
   """Reads and checks the records of a batch."""
   contents = Contents(batch.path)

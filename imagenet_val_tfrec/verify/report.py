@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tqdm
 
-from imagenet_val_tfrec.core import errors, progress, storage
+from imagenet_val_tfrec.core import errors, processes, progress, storage
 from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.inputs import discovery
 from imagenet_val_tfrec.records import jpeg, metadata, raw_files, sums
@@ -74,7 +74,8 @@ def verify(
     decode: Whether every image is decoded, to find what is damaged inside.
     label_file: If given, the records must be in the order of its lines and have
       their labels, so that files cannot have changed places.
-    workers: How many threads (0: one for each processor).
+    workers: How many threads, or processes where there is much to do (0: the
+      number that is fastest).
     max_pixels: Most pixels of an image that is decoded.
     sums_only: Whether nothing is looked at but `SHA256SUMS`: the quick check
       after a copy.
@@ -99,7 +100,6 @@ def verify(
   workers_lib.check_workers(workers)
   if max_pixels < 1:
     raise errors.InputError(f'max_pixels is {max_pixels}, expected 1 or more')
-  workers = workers or workers_lib.num_cpus()
   folder = os.fspath(path)
   known, findings = check_sums.read(folder)
   notes = []
@@ -133,7 +133,9 @@ def verify(
   ]
   total = _num_records(expected) or (len(labels) if labels else 0)
   with (
-    check_sums.hashing(folder, hashed, workers) as hashes,
+    check_sums.hashing(
+      folder, hashed, workers or workers_lib.num_cpus()
+    ) as hashes,
     progress.progress_bar(
       functools.partial(tqdm.tqdm, disable=not show_progress),
       images=len(hashed) if sums_only else total,
@@ -220,17 +222,36 @@ def _read_all(
   chosen: Iterator[bool],
   report: Callable[[int, int], None],
 ) -> dict[str, check_records.Contents]:
-  """Reads and checks all records; returns what is in each file, by its path."""
+  """Reads and checks all records; returns what is in each file, by its path.
+
+  On processes where they pay off, else on threads: on one, unless it would wait
+  for a store, or decodes, as while it checks headers it holds Python's lock.
+  """
   paths = [path for split in expected.splits for path in split.paths]
   by_path = {path: check_records.Contents(path) for path in paths}
-  results = workers_lib.in_order(
-    lambda batch: check_records.check(batch, checks, expected.num_classes),
-    (batch for path in paths for batch in check_records.batches(path, chosen)),
-    workers,
-    threading.Event(),
+  check: Callable[[check_records.Batch], check_records.Contents]
+  check = functools.partial(
+    check_records.check, checks=checks, num_classes=expected.num_classes
   )
-  with contextlib.closing(results):
-    for contents in results:
+  remote = storage.is_remote(expected.folder)
+  apart = not remote and workers_lib.pays_off(
+    _num_records(expected),
+    sum(map(storage.size_of, filter(storage.exists, paths))),
+  )
+  if not workers:
+    many = apart or remote or checks.decode
+    workers = workers_lib.num_cpus() if many else 1
+  with contextlib.ExitStack() as stack:
+    if apart and workers > 1:
+      calls = processes.Processes(check)
+      check = stack.enter_context(contextlib.closing(calls))
+    results = workers_lib.in_order(
+      check,
+      (b for path in paths for b in check_records.batches(path, chosen)),
+      workers,
+      threading.Event(),
+    )
+    for contents in stack.enter_context(contextlib.closing(results)):
       by_path[contents.path].add(contents)
       report(len(contents.labels), contents.image_bytes)
   return by_path

@@ -33,7 +33,7 @@ IsDone = Callable[[plan_lib.Shard], bool]
 # ends the attempt.
 WriteShard = Callable[..., None]
 # Calls the first argument, a `WriteShard`, with each of the second, shards.
-# Keywords: `is_done`, and `progress` or None.
+# Keywords: `is_done`; `threads`, how many are best here; `progress` or None.
 Runner = Callable[..., None]
 
 
@@ -75,10 +75,11 @@ def run_threads(
   shards: Iterable[plan_lib.Shard],
   *,
   is_done: IsDone,
+  threads: int,
   workers: int = 0,
   progress: Progress | None = None,
 ) -> None:
-  """Runs on threads of this process (workers 0: two for each processor).
+  """Runs on so many threads of this process (workers 0: what `threads` says).
 
   After an error the other workers stop at their next image, and no further
   shard is begun. `progress` is called from any thread, one at a time.
@@ -94,9 +95,8 @@ def run_threads(
         progress(images, size)
 
   work = functools.partial(write, progress=report)
-  number = workers or 2 * workers_lib.num_cpus()
   with contextlib.closing(
-    workers_lib.in_order(work, shards, number, stop)
+    workers_lib.in_order(work, shards, workers or threads, stop)
   ) as results:
     for _ in results:
       pass
@@ -107,6 +107,7 @@ def run_beam(
   shards: Iterable[plan_lib.Shard],
   *,
   is_done: IsDone,
+  threads: int,
   runner: Any = None,
   options: Any = None,
   progress: Progress | None = None,
@@ -119,6 +120,7 @@ def run_beam(
   """
   import apache_beam as beam
 
+  del threads  # The runner has its own options.
   _notice_dead_workers()
   if options is not None:
     _hush(options)

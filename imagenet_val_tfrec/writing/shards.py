@@ -26,6 +26,7 @@ import google_crc32c
 from absl import logging
 
 from imagenet_val_tfrec.core import errors, small_files, storage
+from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.inputs import entries, sources
 from imagenet_val_tfrec.records import jpeg, outputs
 from imagenet_val_tfrec.records import record as record_lib
@@ -111,6 +112,10 @@ def write_plans(
     functools.partial(write_shard, folder=folder),
     (shard for shard in all_shards() if shard.filename not in done),
     is_done=functools.partial(is_written, folder=folder),
+    threads=workers_lib.num_threads(
+      plan.examples.image_bytes() / len(plan.examples),
+      remote=any(map(storage.is_remote, (folder, plan.examples.source.path))),
+    ),
     progress=progress,
   )
   return summarise(plans, folder)

@@ -1,6 +1,6 @@
 """The record: bit for bit what protobuf and TFRecordWriter make, and back.
 
-Of `frames` and `outputs`, too.
+Of `frames`, too.
 """
 
 import dataclasses

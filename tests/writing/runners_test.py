@@ -11,6 +11,7 @@ import pathlib
 
 import pytest
 
+from imagenet_val_tfrec.core import workers
 from imagenet_val_tfrec.inputs import join, sources
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
@@ -23,6 +24,15 @@ RUNNERS = {
   'many threads': functools.partial(runners.run_threads, workers=7),
   'beam': functools.partial(runners.run_beam, runner='DirectRunner'),
 }
+
+
+@pytest.mark.parametrize(
+  ('image_bytes', 'remote', 'expected'),
+  [(1e3, False, 1), (11e3, False, 1), (64e3, False, 6), (1e3, True, 6)],
+)
+def test_number_of_threads(monkeypatch, image_bytes, remote, expected):
+  monkeypatch.setattr(workers, 'num_cpus', lambda: 3)
+  assert workers.num_threads(image_bytes, remote=remote) == expected
 
 
 def dummy_plan(source='ILSVRC2012_img_val.tar', num_shards=3) -> plan_lib.Plan:
