@@ -100,6 +100,8 @@ def write_plans(
     logging.info('resuming: %d of %d shards were complete', len(done), of)
     if progress:  # No bytes: they would count for the speed.
       progress(sum(map(len, there)), 0)
+  parts = [plan.examples for plan in plans]
+  places = [folder, *(part.source.path for part in parts)]
   needed = sum(plan.total_bytes() for plan in plans)
   needed -= sum(part.image_bytes() for part in there)
   free = storage.free_bytes(folder)
@@ -113,8 +115,8 @@ def write_plans(
     (shard for shard in all_shards() if shard.filename not in done),
     is_done=functools.partial(is_written, folder=folder),
     threads=workers_lib.num_threads(
-      plan.examples.image_bytes() / len(plan.examples),
-      remote=any(map(storage.is_remote, (folder, plan.examples.source.path))),
+      sum(part.image_bytes() for part in parts) / sum(map(len, parts)),
+      remote=any(map(storage.is_remote, places)),
     ),
     progress=progress,
   )

@@ -119,7 +119,7 @@ LAYOUTS = {
     {
       'b.jpg': '',
       'in/a.jpg': '',
-      'metadata.csv': 'file_name,text,label\nb.jpg,x,rose\nin/a.jpg,"y, z",ash\n',
+      'metadata.csv': 'file_name,text,label\nb.jpg,x,rose\nin/a.jpg,"y, z",ash',
     },
     {'train': [('b.jpg', 1), ('in/a.jpg', 0)]},
     CLASSES,
