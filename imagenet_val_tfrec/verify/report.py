@@ -49,6 +49,10 @@ class Report:
   notes: Sequence[str] = ()
 
 
+# Bytes of the smallest image and its fields.
+_LEAST_RECORD = 200
+
+
 def verify(
   path: str | os.PathLike[str],
   *,
@@ -234,10 +238,12 @@ def _read_all(
     check_records.check, checks=checks, num_classes=expected.num_classes
   )
   remote = storage.is_remote(expected.folder)
-  apart = not remote and workers_lib.pays_off(
-    _num_records(expected),
-    sum(map(storage.size_of, filter(storage.exists, paths))),
-  )
+  apart = False
+  if not remote:
+    size = sum(map(storage.size_of, filter(storage.exists, paths)))
+    # No more than fit in: the metadata may promise any number.
+    items = min(_num_records(expected), size // _LEAST_RECORD)
+    apart = workers_lib.pays_off(items, size)
   if not workers:
     many = apart or remote or checks.decode
     workers = workers_lib.num_cpus() if many else 1
