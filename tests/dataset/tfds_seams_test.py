@@ -7,12 +7,14 @@ what was found, and the function of ours to mend.
 import inspect
 import pkgutil
 import re
+import sys
 
 import making
 import pytest
 import tensorflow_datasets as tfds
 
 import imagenet_val_tfrec
+from imagenet_val_tfrec.core import command_line
 from imagenet_val_tfrec.dataset import staged_builder
 
 _BUILDER = 'imagenet_val_tfrec_dataset_builder.Builder'
@@ -191,6 +193,13 @@ def found_of(hook: str, expected: str) -> str:
     for name in expected.split()
     if hasattr(thing, name[1:]) or name[1:] in parameters
   )
+
+
+@pytest.fixture(autouse=True)
+def _not_tfds_build():
+  """The command line of TFDS, imported by a test, is forgotten after it."""
+  yield
+  sys.modules.pop(command_line.TFDS_CLI, None)
 
 
 @pytest.mark.parametrize(('hook', 'expected', 'ours'), OVERRIDDEN + USED)
