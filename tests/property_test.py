@@ -76,7 +76,10 @@ def test_label_files(content):
     assert not any(ord(letter) < 0x20 for letter in name)
     assert 0 <= found.labels[i] < 2**31
     line = content.split(b'\n')[found.lines[i] - 1].decode()
-    assert line.split()[-1].lstrip('0') in ('', str(found.labels[i]))
+    if found.class_names:
+      assert line.strip().endswith(found.class_names[found.labels[i]])
+    else:
+      assert line.split()[-1].lstrip('0') in ('', str(found.labels[i]))
 
 
 @many

@@ -57,9 +57,9 @@ def decode(fields: Fields) -> tf.Tensor:
 
 
 def _check_shape(fields: Fields, found: tf.Tensor) -> tf.Operation | None:
-  stored = tf.cast(shape_of(fields), found.dtype)
+  stored = tf.stack([fields['height'], fields['width']])
   return _check(
-    tf.reduce_all(found[:2] == stored),
+    tf.reduce_all(tf.cast(found[:2], stored.dtype) == stored),
     'the image is not as high and wide as its record says',
   )
 
