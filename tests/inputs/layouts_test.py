@@ -77,6 +77,7 @@ LAYOUTS = {
       ('train', 'test', 'test'),
       ('train', 'testing', 'test'),
       ('train', 'eval', 'test'),
+      ('train', 'evaluation', 'test'),
     )
   },
   'three splits, in this order': (
@@ -114,6 +115,20 @@ LAYOUTS = {
     OFFICIAL,
     {'validation': [(OFFICIAL[0], 65), (OFFICIAL[1], 970)]},
     None,
+  ),
+  'official images alone, in class folders': (
+    [f'{WNID[0]}/{name}' for name in OFFICIAL],
+    {'validation': [(OFFICIAL[0], 65), (OFFICIAL[1], 970)]},
+    None,
+  ),
+  'metadata.csv beside folders of splits': (
+    {
+      'train/ash/a.jpg': '',
+      'val/ash/b.jpg': '',
+      'metadata.csv': 'train/ash/a.jpg,rose\nval/ash/b.jpg,ash\n',
+    },
+    {'train': [('train/ash/a.jpg', 1), ('val/ash/b.jpg', 0)]},
+    CLASSES,
   ),
   'metadata.csv': (
     {
