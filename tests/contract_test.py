@@ -43,7 +43,7 @@ class Row:
 
   Attributes:
     name: What it is about.
-    labels: The label file.
+    labels: The label file; None if folders tell the classes.
     splits: A label file for each split, in place of one.
     files: What is different among the files, in a folder or a tar.
     tar: A whole tar instead of files.
@@ -56,7 +56,7 @@ class Row:
   """
 
   name: str
-  labels: bytes = LABELS
+  labels: bytes | None = LABELS
   splits: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
   files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
   tar: bytes = b''
@@ -90,6 +90,10 @@ def splits_row(name: str, train: bytes, test: bytes, says='', **kwargs) -> Row:
   return Row(name=f'splits: {name}', splits=splits, says=says, **kwargs)
 
 
+def layout_row(name: str, says: str = '', **kwargs) -> Row:
+  return Row(name=f'layout: {name}', labels=None, says=says, **kwargs)
+
+
 def tar_row(name: str, tar: bytes, says: str = '', **kwargs) -> Row:
   return Row(name=f'tar: {name}', tar=tar, says=says, **kwargs)
 
@@ -114,10 +118,28 @@ LABEL_ROWS = [
     warns="1 images are left out, as no line of LABELS names them: 'b.jpg'",
   ),
   label_row('a missing column', 'a.jpg\n', f'1 {NOT_TEXT}no label: found'),
-  label_row('an extra column', 'a.jpg 1 2\n', f'1 {NOT_TEXT}3 columns, expe'),
-  label_row('spaces in a name', 'my cat.jpg 1\n', 'spaces cannot be told apa'),
+  label_row(
+    'an extra column',
+    'a.jpg 1 2\n',
+    "1 labelled images are missing from IMAGES:\n  LABELS:1: 'a.jpg 1'",
+  ),
+  label_row(
+    'spaces in a name',
+    LABELS + b'my cat.jpg 1\n',
+    files={'my cat.jpg': making.picture('tiny')},
+    expected=[2, 0, 1, 1],
+  ),
   label_row('a negative label', 'a.jpg -1\n', "label of 'a.jpg' is '-1', exp"),
-  label_row('a name for a label', 'a.jpg cat\n', "is 'cat', expected digits"),
+  label_row('words for labels', 'b.jpg rose\na.jpg ash\nc.jpg elm\n'),
+  label_row(
+    'a word that is no class',
+    'a.jpg cat\n',
+    "1 labels are not among the class names:\n  LABELS:1: 'a.jpg' has label",
+    config={'class_names': ['ash', 'rose']},
+  ),
+  label_row(
+    'a word among numbers', LABELS + b'd cat\n', "is 'cat', expected d"
+  ),
   label_row('other digits', 'a.jpg ١\n', "is '١', expected digits 0-9 only"),
   label_row('underscores', 'a.jpg 1_0\n', "is '1_0', expected digits 0-9 onl"),
   label_row('a huge label', 'a.jpg 99999999999\n', 'is out of range: '),
@@ -583,6 +605,39 @@ SPLITS_ROWS = [
   ),
 ]
 
+# Beside those of `inputs/layouts_test.py`.
+LAYOUT_ROWS = [
+  layout_row(
+    'classes that are not among the names',
+    "IMAGES: 'rose' is none of the class names, 'ash', 'elm'",
+    files={'rose/x.jpg': PLAIN},
+    config={'class_names': ['ash', 'elm']},
+  ),
+  layout_row(
+    'another file in a class',
+    "1 images cannot be used in IMAGES:\n  IMAGES: 'rose/x.png': not a JPEG b",
+    files={'ash/x.jpg': PLAIN, 'rose/x.png': b'\x89PNG\r\n\x1a\n'},
+    warns='3 images are left out, as no line of IMAGES names them: ',
+  ),
+  layout_row(
+    'a FIFO in a class',
+    "IMAGES: 'rose/x.jpg' is a FIFO, expected a file",
+    files={'rose/y.jpg': PLAIN},
+    change=lambda folder: os.mkfifo(folder / 'rose/x.jpg'),
+  ),
+  layout_row(
+    'a broken link in a class',
+    "IMAGES: 'rose/x.jpg' is a broken link, expected a file",
+    files={'rose/y.jpg': PLAIN},
+    change=lambda folder: (folder / 'rose/x.jpg').symlink_to('nowhere'),
+  ),
+  layout_row(
+    'a class tar that is none',
+    'IMAGES:n01440764.tar',
+    tar=making.tar_bytes({'n01440764.tar': PLAIN}),
+  ),
+]
+
 
 @pytest.fixture(autouse=True)
 def _bound_of_time() -> Iterator[None]:
@@ -615,12 +670,13 @@ def params(rows: list[Row], *, as_tar: bool = False):
     *params(FOLDER_ROWS),
     *params(TAR_ROWS),
     *params(SPLITS_ROWS),
+    *params(LAYOUT_ROWS),
   ],
 )
 def test_contract(tmp_path, row, as_tar):
   images = row.images or tmp_path / 'images'
   label_file = tmp_path / 'labels.txt'
-  label_file.write_bytes(row.labels)
+  label_file.write_bytes(row.labels or b'')
   files = {**FILES, **row.files}
   if row.tar:
     images.write_bytes(row.tar)
@@ -631,7 +687,7 @@ def test_contract(tmp_path, row, as_tar):
   if row.change:
     row.change(images)
 
-  sources = {'label_file': label_file}
+  sources = {'label_file': label_file} if row.labels is not None else {}
   for split, labels in row.splits.items():
     (tmp_path / split).write_bytes(labels)
     sources = {'splits': {name: tmp_path / name for name in row.splits}}

@@ -218,7 +218,8 @@ def test_tfds_builds_what_the_pages_say(tmp_path):
 class SmallModel(tf.keras.Sequential):
   """What stands for ResNet50; two of them are the same."""
 
-  def __init__(self):
+  def __init__(self, weights='imagenet', classes=1000):
+    del weights
     tf.keras.utils.set_random_seed(1)
     super().__init__(
       [
@@ -226,7 +227,7 @@ class SmallModel(tf.keras.Sequential):
         tf.keras.layers.AveragePooling2D(56),
         tf.keras.layers.Rescaling(1 / 127.5),
         tf.keras.layers.Flatten(),
-        tf.keras.layers.Dense(1000, activation='softmax'),
+        tf.keras.layers.Dense(classes, activation='softmax'),
       ]
     )
 
@@ -287,7 +288,13 @@ def labels_in(dataset: tf.data.Dataset) -> list[int]:
 
 def test_readme(place):
   build()
+  pictures = making.many(8)
+  (place / 'flowers').unlink()
+  for folder in ('train/rose', 'train/tulip', 'val/tulip'):
+    making.write_folder(place / 'flowers' / folder, pictures)
   names = run('README.md')
+  assert names['flowers'].info.splits['train'].num_examples == 16
+  assert labels_in(names['flowers'].as_dataset(split='validation')) == [1] * 8
   assert [int(label) for _, label in names['ds']] == LABELS
   assert isinstance(names['model'], SmallModel)
 
@@ -430,4 +437,5 @@ def test_messages_are_those_that_are_shown():
 
 def test_pages_are_short():
   assert len(text_of('README.md').split()) <= 1200
+  assert len(text_of('docs/FOLDERS.md').split()) <= 500
   assert len(text_of('CONTRIBUTING.md').splitlines()) <= 300

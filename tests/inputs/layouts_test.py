@@ -77,6 +77,7 @@ LAYOUTS = {
       ('train', 'test', 'test'),
       ('train', 'testing', 'test'),
       ('train', 'eval', 'test'),
+      ('train', 'evaluation', 'test'),
     )
   },
   'three splits, in this order': (
@@ -114,6 +115,20 @@ LAYOUTS = {
     OFFICIAL,
     {'validation': [(OFFICIAL[0], 65), (OFFICIAL[1], 970)]},
     None,
+  ),
+  'official images alone, in class folders': (
+    [f'{WNID[0]}/{name}' for name in OFFICIAL],
+    {'validation': [(OFFICIAL[0], 65), (OFFICIAL[1], 970)]},
+    None,
+  ),
+  'metadata.csv beside folders of splits': (
+    {
+      'train/ash/a.jpg': '',
+      'val/ash/b.jpg': '',
+      'metadata.csv': 'train/ash/a.jpg,rose\nval/ash/b.jpg,ash\n',
+    },
+    {'train': [('train/ash/a.jpg', 1), ('val/ash/b.jpg', 0)]},
+    CLASSES,
   ),
   'metadata.csv': (
     {
@@ -289,3 +304,54 @@ def test_words_in_a_label_file(tmp_path):
   assert __main__.main(['build', *arguments]) == 0
   names = tmp_path / 'imagenet_val_tfrec/x/1.0.0/label.labels.txt'
   assert names.read_text().split() == ['ash', 'rose']
+
+
+@pytest.mark.parametrize(
+  ('files', 'config', 'expected'),
+  [
+    (
+      REFUSED['a folder beside splits'][0],
+      {'splits': {'train': 'train', 'validation': 'val', 'more': 'more'}},
+      {'train': [0], 'validation': [0], 'more': [0]},
+    ),
+    (
+      REFUSED['folders in one folder'][0],
+      {'image_dir': 'images'},
+      {'train': [0, 1]},
+    ),
+    (
+      {'a.jpg': '', 'b.jpg': '', 'labels.csv': 'a.jpg,rose\nb.jpg,ash\n'},
+      {'image_dir': '', 'label_file': 'labels.csv'},
+      {'validation': [1, 0]},
+    ),
+    (
+      ['rose/a.jpg', 'ash/b.jpg'],
+      {'image_dir': '', 'class_names': ['rose', 'elm', 'ash']},
+      {'train': [0, 2]},
+    ),
+    (
+      ['train/rose/a.jpg', 'val/rose/b.jpg'],
+      {'splits': {'train': ''}},
+      "split 'train': there are several in ",
+    ),
+  ],
+)
+def test_what_to_write_in_the_config(tmp_path, files, config, expected):
+  root = make(tmp_path / 'root', files)
+  for key in ('image_dir', 'label_file'):
+    if key in config:
+      config = {**config, key: str(root / config[key])}
+  if 'splits' in config:
+    paths = {name: str(root / path) for name, path in config['splits'].items()}
+    config = {'splits': paths}
+
+  def found():
+    config_ = imagenet_val_tfrec.ImagenetValTfrecConfig(name='x', **config)
+    examples = config_.examples('')
+    return {name: [*examples[name].labels.labels] for name in examples}
+
+  if isinstance(expected, str):
+    with pytest.raises(errors.InputError, match=expected):
+      found()
+  else:
+    assert found() == expected
