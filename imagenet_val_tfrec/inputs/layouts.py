@@ -124,6 +124,9 @@ def _look_at_splits(
       )
     if not parts:
       class_names = classes
+    is_official = not (classes or part.label_file)
+    if is_official and {*(class_names or ())} <= {*imagenet.wnids()}:
+      class_names = imagenet.wnids()  # By which their true labels count.
     parts[split] = part
     kinds.append(f'{split} from {folder}/, {_kind(part, classes)}')
   return Layout(kind='; '.join(kinds), parts=parts, class_names=class_names)

@@ -101,7 +101,7 @@ LAYOUTS = {
       'train': [(f'{WNID[0]}/b.JPEG', 0), (f'{WNID[1]}/a.JPEG', 1)],
       'validation': [(OFFICIAL[0], 65), (OFFICIAL[1], 970)],
     },
-    WNID[:2],
+    WNID,
   ),
   'Kaggle': (
     [f'train/{WNID[0]}/b.JPEG', *(f'val/{name}' for name in OFFICIAL)],
@@ -109,7 +109,7 @@ LAYOUTS = {
       'train': [(f'{WNID[0]}/b.JPEG', 0)],
       'validation': [(OFFICIAL[0], 65), (OFFICIAL[1], 970)],
     },
-    WNID[:1],
+    WNID,
   ),
   'official images alone': (
     OFFICIAL,
