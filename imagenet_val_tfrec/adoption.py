@@ -142,7 +142,7 @@ def _label(
   try:
     record = record_lib.read(reader, frame)
     record_lib.check(record, jpeg.Checks())
-  except (frames.RecordError, jpeg.JpegError) as e:
+  except (frames.RecordError, jpeg.FormatError) as e:
     raise counting.bad_record(path, number, frame.offset, str(e)) from e
   return record.label
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from imagenet_val_tfrec.core import errors, progress
-from imagenet_val_tfrec.dataset import duplicates, provenance, staged_builder
+from imagenet_val_tfrec.dataset import (
+  duplicates,
+  features,
+  provenance,
+  staged_builder,
+)
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.inputs import discovery, imagenet, join
 from imagenet_val_tfrec.records import outputs, sums
@@ -49,23 +52,16 @@ class Builder(staged_builder.StagedBuilder):
       name='imagenet2012',
       description='The 50,000 validation images and their 1,000 classes.',
       class_names=imagenet.wnids(),
+      formats=('jpeg',),
     ),
   ]
 
   def _info(self) -> tfds.core.DatasetInfo:
-    integer = functools.partial(tfds.features.Scalar, dtype=np.int64)
     return self.dataset_info_from_configs(
       features=tfds.features.FeaturesDict(
         {
           'label': self.builder_config.label_feature(),
-          'height': integer(doc='Height in pixels, from the JPEG header.'),
-          'width': integer(doc='Width in pixels, from the JPEG header.'),
-          'chans': integer(doc='Channels stored: 1 gray, 3 colour, 4 CMYK.'),
-          'image': tfds.features.Image(
-            shape=(None, None, 3),
-            encoding_format='jpeg',
-            doc="The JPEG file's own bytes; decodes to uint8 [h, w, 3].",
-          ),
+          **features.of_image(self.builder_config.formats),
         }
       ),
       supervised_keys=('image', 'label'),

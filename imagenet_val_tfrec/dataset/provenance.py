@@ -57,6 +57,8 @@ def describe(
     [said] = splits.values()
   if config.shuffle:
     said['shuffle_seeds'] = config.shuffle_seeds()
+  if config.formats != ('jpeg',):
+    said['formats'] = list(config.formats)
   return {
     'max_examples_per_split': limit,
     'decode_check': config.decode_check,
@@ -185,6 +187,9 @@ def _check_same_options(
   seeds, today = metadata.get('shuffle_seeds', {}), config.shuffle_seeds()
   if ADOPTED_FROM not in metadata and seeds != today:
     problems.append(f'with shuffle_seed {seeds or None} (not {today or None})')
+  formats = metadata.get('formats', usual.formats)
+  if not set(checks.formats).issuperset(formats):
+    problems.append(f'of the formats {", ".join(formats)}')
   if problems:
     raise _refused(
       info.data_dir,

@@ -14,14 +14,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-import sys
 from typing import Any
 
 import google_crc32c
 from google.protobuf import message as protobuf
 
 from imagenet_val_tfrec.core import storage
-from imagenet_val_tfrec.records import frames, jpeg
+from imagenet_val_tfrec.records import frames, images, jpeg
 
 # What a record adds to its image: frame, field names, tags, shape and label.
 # This is the most, for labels up to MAX_LABEL and images below 2**28 bytes.
@@ -140,20 +139,20 @@ def check(
   """Checks that a record says what its image is, and that its label is right.
 
   The image may promise any number of pixels, but too many are not decoded.
-  Raises JpegError if it cannot be used, else RecordError.
+  Raises FormatError if it cannot be used, else RecordError.
   """
   if problem := label_problem(record.label, num_classes):
     raise frames.RecordError(problem)
-  # The writer of the record decided how large an image may be.
-  shape = jpeg.read_shape(record.image, max_pixels=sys.maxsize)
-  stored = jpeg.JpegShape(record.height, record.width, record.chans)
+  # The writer of the record decided what an image may be.
+  shape = images.read_shape(record.image, images.ALL)
+  stored = jpeg.Shape(record.height, record.width, record.chans)
   if stored != shape:
     raise frames.RecordError(
       f'stored height, width and chans are {stored}, but those of the image '
       f'are {shape}'
     )
   if checks.decode:
-    jpeg.check_decodes(record.image, shape, checks.max_pixels)
+    images.check_decodes(record.image, shape, checks.max_pixels)
 
 
 def _without_image(payload: bytes) -> tuple[dict[str, Any], bytes] | None:
