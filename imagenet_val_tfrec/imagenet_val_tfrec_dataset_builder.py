@@ -20,7 +20,6 @@ from imagenet_val_tfrec.dataset import (
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.inputs import discovery, imagenet, join
 from imagenet_val_tfrec.records import outputs, sums
-from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
 from imagenet_val_tfrec.writing import runners, shards
 
@@ -63,6 +62,7 @@ class Builder(staged_builder.StagedBuilder):
           'label': self.builder_config.label_feature(),
           **features.of_image(self.builder_config.formats),
         }
+        | (features.OF_NAME if self.builder_config.with_names else {})
       ),
       supervised_keys=('image', 'label'),
       homepage='https://image-net.org/challenges/LSVRC/2012/',
@@ -94,7 +94,8 @@ class Builder(staged_builder.StagedBuilder):
     step = 2**128 // len(examples)
     for i, record in enumerate(shards.read_records(shard)):
       image = {'image': io.BytesIO(record.image)}
-      yield i * step, dataclasses.asdict(record) | image
+      example = dataclasses.asdict(record) | image
+      yield i * step, {name: example[name] for name in self.info.features}
 
   def _generate_splits(
     self,
@@ -166,11 +167,13 @@ class Builder(staged_builder.StagedBuilder):
         'back every example in order'
       )
     examples = splits[split]
-    total = examples.image_bytes() + len(examples) * record_lib.MAX_OVERHEAD
+    overhead = examples.overhead()
+    total = examples.image_bytes() + len(examples) * overhead
     lengths = plan_lib.shard_lengths(
       examples.sizes,
       shard_config.get_number_shards(total, len(examples)),
       max_bytes=0 if shard_config.num_shards else shard_config.max_shard_size,
+      overhead=overhead,
     )
     template = self._get_filename_template(split)
     paths = template.sharded_filepaths(num_shards=len(lengths))

@@ -42,6 +42,7 @@ _OPTIONS: tuple[tuple[str, Any, int, str], ...] = (
   ('shuffle', (str, list, tuple), 0, 'a split, or a list of splits'),
   ('shuffle_seed', int, 0, 'a number, 0 or more'),
   ('refuse_duplicates', bool, 0, 'true or false'),
+  ('with_names', bool, 0, 'true or false'),
   ('formats', (list, tuple), 0, f'a list of {", ".join(images.FORMATS)}'),
 )
 
@@ -75,6 +76,8 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     formats: Of the images: 'jpeg', 'png', 'webp' (not with transparency, which
       TensorFlow does not decode to RGB) or 'gif' (of one picture). Files are
       stored as they are, so an orientation in EXIF is not applied.
+    with_names: Whether there is a sixth feature, `file_name`: the name of the
+      file, as in the labels.
 
   Example:
     >>> config = imagenet_val_tfrec.ImagenetValTfrecConfig(
@@ -104,6 +107,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   shuffle_seed: int = 0
   refuse_duplicates: bool = False
   formats: Sequence[str] = ('jpeg', 'png')
+  with_names: bool = False
 
   # What was read for the label's feature, to build from; by the path.
   _labels_read: dict[str, labels_lib.Labels] = dataclasses.field(
@@ -172,13 +176,14 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
           labels.check_range(num_classes)
         if name in self.shuffle:
           labels = plan_lib.shuffled(labels, self.shuffle_seed)
-        result[name] = join.locate(
+        located = join.locate(
           labels,
           part.source,
           limit=limit,
           max_pixels=self.max_pixels,
           all_are_named=images.count(part.source) == 1,
         )
+        result[name] = dataclasses.replace(located, with_names=self.with_names)
       except errors.InputError as e:
         if len(parts) == 1:
           raise

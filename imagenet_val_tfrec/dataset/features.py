@@ -1,4 +1,4 @@
-"""The features of an image, by the formats that its file may have."""
+"""The features of an image and its file, by the formats that it may have."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+# Where the config asks for it.
+OF_NAME = {
+  'file_name': tfds.features.Text(doc='Name of the file, as in the labels.')
+}
 _THREE_AXES = {'jpeg', 'png'}  # As TFDS decodes them.
 
 

@@ -283,7 +283,8 @@ def _read_checked(
       entry = shard.examples.entry(i)
       with large if entry.size > _LARGE else _AT_ONCE:
         try:
-          yield _read_one(reader, entry, label, shard.checks), ''
+          name = shard.examples.file_name(i)
+          yield _read_one(reader, entry, label, name, shard.checks), ''
         except (sources.SourceError, jpeg.FormatError) as e:
           yield None, f'{shard.examples.where(i)}: {e}'
         except MemoryError as e:
@@ -292,7 +293,11 @@ def _read_checked(
 
 
 def _read_one(
-  reader: sources.Reader, entry: entries.Entry, label: int, checks: jpeg.Checks
+  reader: sources.Reader,
+  entry: entries.Entry,
+  label: int,
+  file_name: bytes,
+  checks: jpeg.Checks,
 ) -> record_lib.Record:
   image = reader.read(entry)
   shape = images.read_shape(image, checks)
@@ -306,4 +311,5 @@ def _read_one(
     width=shape.width,
     chans=shape.chans,
     image=image,
+    file_name=file_name,
   )

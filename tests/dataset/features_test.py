@@ -10,7 +10,14 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from imagenet_val_tfrec import legacy, pipeline, recipes, verify
+import imagenet_val_tfrec
+from imagenet_val_tfrec import (
+  images_to_tfrec,
+  legacy,
+  pipeline,
+  recipes,
+  verify,
+)
 from imagenet_val_tfrec.core import errors
 
 PIXELS = np.kron(
@@ -120,3 +127,36 @@ def test_the_default_is_jpeg_and_png(tmp_path):
 def test_formats_must_be_known(tmp_path, formats):
   with pytest.raises(errors.InputError, match='expected a list of jpeg, png, '):
     build(tmp_path, {}, formats=formats)
+
+
+# --- names ---
+
+
+def test_names_are_a_sixth_feature(tmp_path):
+  files = {f'ä/{name}': FILES[name] for name in ('a.png', 'a.jpg')}
+  builder = build(tmp_path, files, with_names=True)
+  assert [*builder.info.features][5:] == ['file_name']
+  dataset = builder.as_dataset(split='validation')
+  assert [e['file_name'].numpy().decode() for e in dataset] == [*files]
+  assert len([*records(builder).map(legacy.parser)]) == 2
+  assert verify.verify(builder.data_dir, decode=True).findings == []
+  # As TFDS would write them.
+  (generator,) = builder._split_generators(None).values()
+  info = builder.info.features
+  (encoded, _) = [info.encode_example(example) for _, example in generator]
+  assert encoded['file_name'] == 'ä/a.png'.encode()
+  with pytest.raises(errors.InputError, match='this dataset has the features '):
+    build(tmp_path, files)
+
+
+def test_older_files_hold_no_names(tmp_path):
+  config = imagenet_val_tfrec.ImagenetValTfrecConfig(
+    name='made', num_classes=9, with_names=True
+  )
+  images_to_tfrec.make_tfrec(
+    image_dir=str(making.DUMMY / 'val_images'),
+    label_file=str(making.DUMMY / 'val.txt'),
+    tfrec_dir=str(tmp_path / 'raw'),
+  )
+  with pytest.raises(errors.InputError, match='older files hold no names'):
+    legacy.adopt(tmp_path / 'raw', tmp_path / 'data', config=config)
