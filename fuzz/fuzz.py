@@ -3,9 +3,10 @@
     pip install . atheris
     python fuzz/fuzz.py jpeg -max_total_time=600
     python fuzz/fuzz.py tar -max_total_time=600
+    python fuzz/fuzz.py images -max_total_time=600
 
-Starts from the seeds in `fuzz/jpeg.zip` and `fuzz/tar.zip`, which
-`tests/fuzz_test.py` runs as well. An input that fails is written to `crash-…`
+Starts from the seeds in `fuzz/jpeg.zip` and so on, which `tests/fuzz_test.py`
+runs as well. An input that fails is written to `crash-…`
 in this folder: fix the reader, and keep the file. To add new seeds:
 
     python fuzz/fuzz.py jpeg --keep
@@ -16,8 +17,10 @@ Other flags are libFuzzer's: https://llvm.org/docs/LibFuzzer.html#options
 from __future__ import annotations
 
 import pathlib
+import struct
 import sys
 import zipfile
+import zlib
 
 import atheris
 
@@ -26,6 +29,7 @@ _HERE = pathlib.Path(__file__).parent
 with atheris.instrument_imports(
   include=[
     'imagenet_val_tfrec.records.jpeg',
+    'imagenet_val_tfrec.records.images',
     'imagenet_val_tfrec.inputs.tar_index',
   ]
 ):
@@ -47,6 +51,8 @@ def main() -> None:
   arguments = [sys.argv[0], str(corpus), f'-artifact_prefix={_HERE}/', *flags]
   if what == 'jpeg':
     atheris.Setup(arguments, targets.check_jpeg)
+  elif what == 'images':
+    atheris.Setup(arguments, targets.check_images, custom_mutator=_mutate_png)
   else:
     atheris.Setup(arguments, targets.check_tar, custom_mutator=_mutate_tar)
   atheris.Fuzz()
@@ -62,6 +68,24 @@ def _mutate_tar(data: bytes, max_size: int, seed: int) -> bytes:
       block[148:156] = b' ' * 8
       block[148:156] = b'%06o\0 ' % sum(block)
       changed[start : start + 512] = block
+  return bytes(changed)
+
+
+def _mutate_png(data: bytes, max_size: int, seed: int) -> bytes:
+  """Changes an image; if it is a PNG, most checksums of chunks are right."""
+  changed = bytearray(atheris.Mutate(data, max_size))
+  position = 8
+  while (
+    changed[:4] == b'\x89PNG' and seed % 8 and position + 12 <= len(changed)
+  ):
+    (length,) = struct.unpack_from('>I', changed, position)
+    end = position + 8 + length
+    if end + 4 > len(changed):
+      break
+    struct.pack_into(
+      '>I', changed, end, zlib.crc32(changed[position + 4 : end])
+    )
+    position = end + 4
   return bytes(changed)
 
 

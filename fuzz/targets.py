@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
+import warnings
 from typing import IO
 
 import simplejpeg
+from PIL import Image
 
 from imagenet_val_tfrec.inputs import entries, tar_index
-from imagenet_val_tfrec.records import jpeg
+from imagenet_val_tfrec.records import images, jpeg
 
 # What `tarfile` has no word for is of unknown type.
 WORDS = {
@@ -37,6 +39,24 @@ def check_jpeg(data: bytes) -> None:
   except (ValueError, KeyError):
     return
   assert (height, width) == (shape.height, shape.width)
+
+
+def check_images(data: bytes) -> None:
+  """The header is read, or refused; and Pillow does not disagree."""
+  try:
+    shape = images.read_shape(data, jpeg.Checks(formats=tuple(images.FORMATS)))
+  except jpeg.FormatError as e:
+    _check_message(e)
+    return
+  assert 1 <= shape.chans <= 4
+  assert 1 <= shape.height * shape.width <= jpeg.MAX_PIXELS
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')
+    try:
+      size = Image.open(io.BytesIO(data)).size
+    except (OSError, SyntaxError, ValueError):
+      return
+  assert size == (shape.width, shape.height)
 
 
 def check_tar(data: bytes) -> None:

@@ -112,6 +112,10 @@ def _builder(
   builder = imagenet_val_tfrec_dataset_builder.Builder(
     data_dir=data_dir, config=config
   )
+  if builder.builder_config.with_names:
+    raise errors.InputError(
+      'the config says with_names, but older files hold no names'
+    )
   if builder.info.features['label'].num_classes is None:
     raise errors.InputError(
       f'config {builder.builder_config.name!r} says neither num_classes nor '
@@ -142,7 +146,7 @@ def _label(
   try:
     record = record_lib.read(reader, frame)
     record_lib.check(record, jpeg.Checks())
-  except (frames.RecordError, jpeg.JpegError) as e:
+  except (frames.RecordError, jpeg.FormatError) as e:
     raise counting.bad_record(path, number, frame.offset, str(e)) from e
   return record.label
 

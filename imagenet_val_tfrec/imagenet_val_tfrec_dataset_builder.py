@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from imagenet_val_tfrec.core import errors, progress
-from imagenet_val_tfrec.dataset import duplicates, provenance, staged_builder
+from imagenet_val_tfrec.dataset import (
+  duplicates,
+  features,
+  provenance,
+  staged_builder,
+)
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.inputs import discovery, imagenet, join
 from imagenet_val_tfrec.records import outputs, sums
-from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
 from imagenet_val_tfrec.writing import runners, shards
 
@@ -49,24 +51,18 @@ class Builder(staged_builder.StagedBuilder):
       name='imagenet2012',
       description='The 50,000 validation images and their 1,000 classes.',
       class_names=imagenet.wnids(),
+      formats=('jpeg',),
     ),
   ]
 
   def _info(self) -> tfds.core.DatasetInfo:
-    integer = functools.partial(tfds.features.Scalar, dtype=np.int64)
     return self.dataset_info_from_configs(
       features=tfds.features.FeaturesDict(
         {
           'label': self.builder_config.label_feature(),
-          'height': integer(doc='Height in pixels, from the JPEG header.'),
-          'width': integer(doc='Width in pixels, from the JPEG header.'),
-          'chans': integer(doc='Channels stored: 1 gray, 3 colour, 4 CMYK.'),
-          'image': tfds.features.Image(
-            shape=(None, None, 3),
-            encoding_format='jpeg',
-            doc="The JPEG file's own bytes; decodes to uint8 [h, w, 3].",
-          ),
+          **features.of_image(self.builder_config.formats),
         }
+        | (features.OF_NAME if self.builder_config.with_names else {})
       ),
       supervised_keys=('image', 'label'),
       homepage='https://image-net.org/challenges/LSVRC/2012/',
@@ -98,7 +94,8 @@ class Builder(staged_builder.StagedBuilder):
     step = 2**128 // len(examples)
     for i, record in enumerate(shards.read_records(shard)):
       image = {'image': io.BytesIO(record.image)}
-      yield i * step, dataclasses.asdict(record) | image
+      example = dataclasses.asdict(record) | image
+      yield i * step, {name: example[name] for name in self.info.features}
 
   def _generate_splits(
     self,
@@ -170,11 +167,13 @@ class Builder(staged_builder.StagedBuilder):
         'back every example in order'
       )
     examples = splits[split]
-    total = examples.image_bytes() + len(examples) * record_lib.MAX_OVERHEAD
+    overhead = examples.overhead()
+    total = examples.image_bytes() + len(examples) * overhead
     lengths = plan_lib.shard_lengths(
       examples.sizes,
       shard_config.get_number_shards(total, len(examples)),
       max_bytes=0 if shard_config.num_shards else shard_config.max_shard_size,
+      overhead=overhead,
     )
     template = self._get_filename_template(split)
     paths = template.sharded_filepaths(num_shards=len(lengths))

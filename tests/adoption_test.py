@@ -220,7 +220,7 @@ def test_more_classes_need_a_config(raw, tmp_path):
       {'height': 7},
       'record 0 at byte 0: stored height, width and chans are 7, ',
     ),
-    ({'image': b'\x89PNG\r\n'}, 'record 0 at byte 0: not a JPEG but a PNG'),
+    ({'image': b'\x89PNG\r\n\x1a\n'}, 'record 0 at byte 0: a PNG that is cut'),
     ({'label': 2**64 - 1}, 'label -1'),  # As int64 goes on the wire.
   ],
 )

@@ -258,14 +258,20 @@ IMAGE_ROWS = [
   *(image_row(kind, making.picture(kind)) for kind in making.KINDS),
   image_row('arithmetic', making.jpeg(frame(marker=0xC9), scan())),
   image_row('bytes behind the end', PLAIN + b'something more'),
-  image_row('PNG', b'\x89PNG\r\n\x1a\n', 'not a JPEG but a PNG image'),
-  image_row('GIF', b'GIF89a....', 'not a JPEG but a GIF image'),
-  image_row('WebP', b'RIFF\0\0\0\0WEBPVP8 ', 'not a JPEG but a WebP image'),
-  image_row('BMP', b'BM' + bytes(12), 'not a JPEG but a BMP image'),
-  image_row('HTML', b'<html>404</html>', 'not a JPEG but an HTML or XML page'),
-  image_row('Git LFS', POINTER, 'not a JPEG but a Git LFS pointer (fetch'),
-  image_row('empty', b'', 'not a JPEG but an empty file'),
-  image_row('zeros', bytes(999), 'not a JPEG but zero bytes only'),
+  image_row('PNG', b'\x89PNG\r\n\x1a\n', 'a PNG that is cut'),
+  image_row('GIF', b'GIF89a....', 'not a JPEG or PNG but a GIF image'),
+  image_row(
+    'WebP', b'RIFF\0\0\0\0WEBPVP8 ', 'not a JPEG or PNG but a WebP image'
+  ),
+  image_row('BMP', b'BM' + bytes(12), 'not a JPEG or PNG but a BMP image'),
+  image_row(
+    'HTML', b'<html>404</html>', 'not a JPEG or PNG but an HTML or XML page'
+  ),
+  image_row(
+    'Git LFS', POINTER, 'not a JPEG or PNG but a Git LFS pointer (fetch'
+  ),
+  image_row('empty', b'', 'not a JPEG or PNG but an empty file'),
+  image_row('zeros', bytes(999), 'not a JPEG or PNG but zero bytes only'),
   image_row('no header', making.jpeg(scan()), 'a JPEG without an image header'),
   image_row('a cut header', PLAIN[:200], 'a JPEG whose header is cut at byte'),
   image_row(

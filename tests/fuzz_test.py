@@ -7,7 +7,9 @@ import pytest
 import targets
 
 
-@pytest.mark.parametrize(('what', 'at_least'), [('jpeg', 100), ('tar', 100)])
+@pytest.mark.parametrize(
+  ('what', 'at_least'), [('jpeg', 100), ('tar', 100), ('images', 90)]
+)
 def test_seeds(what, at_least):
   check = getattr(targets, f'check_{what}')
   with zipfile.ZipFile(making.ROOT / 'fuzz' / f'{what}.zip') as seeds:

@@ -45,10 +45,10 @@ _KINDS = tuple(
     (rb'\xff\xd8\xff', Kind('a JPEG image')),
     (rb'\xff\xd8', Kind('bytes that only begin like a JPEG')),
     (rb'\x89PNG', Kind('a PNG image')),
-    (rb'GIF8[79]a', Kind('a GIF image')),
+    (rb'(?-i:GIF8[79]a)', Kind('a GIF image')),
     (rb'BM.{4}\0{4}', Kind('a BMP image')),
     (rb'II\*\0|MM\0\*', Kind('a TIFF image')),
-    (rb'RIFF.{4}WEBP', Kind('a WebP image')),
+    (rb'(?-i:RIFF.{4}WEBP)', Kind('a WebP image')),
     (
       rb'.{4}ftyp(avif|avis|hei[cmsx]|hev[cmsx]|mif1|msf1)',
       Kind('an AVIF or HEIC image'),

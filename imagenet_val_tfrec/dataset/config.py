@@ -19,7 +19,7 @@ from imagenet_val_tfrec.core import command_line, errors, storage
 from imagenet_val_tfrec.dataset import splits as splits_lib
 from imagenet_val_tfrec.inputs import discovery, imagenet, join, layouts
 from imagenet_val_tfrec.inputs import labels as labels_lib
-from imagenet_val_tfrec.records import jpeg
+from imagenet_val_tfrec.records import images, jpeg
 from imagenet_val_tfrec.writing import plan as plan_lib
 
 # By the identity of a label file, so that loads in a loop read it once.
@@ -42,6 +42,8 @@ _OPTIONS: tuple[tuple[str, Any, int, str], ...] = (
   ('shuffle', (str, list, tuple), 0, 'a split, or a list of splits'),
   ('shuffle_seed', int, 0, 'a number, 0 or more'),
   ('refuse_duplicates', bool, 0, 'true or false'),
+  ('with_names', bool, 0, 'true or false'),
+  ('formats', (list, tuple), 0, f'a list of {", ".join(images.FORMATS)}'),
 )
 
 
@@ -71,6 +73,11 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     shuffle_seed: Another number makes another order.
     refuse_duplicates: Whether an image that is in two splits is an error; else
       a warning counts them.
+    formats: Of the images: 'jpeg', 'png', 'webp' (not with transparency, which
+      TensorFlow does not decode to RGB) or 'gif' (of one picture). Files are
+      stored as they are, so an orientation in EXIF is not applied.
+    with_names: Whether there is a sixth feature, `file_name`: the name of the
+      file, as in the labels.
 
   Example:
     >>> config = imagenet_val_tfrec.ImagenetValTfrecConfig(
@@ -99,6 +106,8 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
   shuffle: str | Sequence[str] = ()
   shuffle_seed: int = 0
   refuse_duplicates: bool = False
+  formats: Sequence[str] = ('jpeg', 'png')
+  with_names: bool = False
 
   # What was read for the label's feature, to build from; by the path.
   _labels_read: dict[str, labels_lib.Labels] = dataclasses.field(
@@ -112,8 +121,12 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
       )
     for option, kinds, least, expected in _OPTIONS:
       value = getattr(self, option)
-      if not isinstance(value, kinds) or (type(value) is int and value < least):
+      wrong = type(value) is int and value < least
+      if option == 'formats':
+        wrong = not value or not all(v in tuple(images.FORMATS) for v in value)
+      if not isinstance(value, kinds) or wrong:
         raise errors.InputError(f'{option} is {value!r}, expected {expected}')
+    self.formats = tuple(self.formats)
     self.image_dir = self.image_dir and os.fspath(self.image_dir)
     self.label_file = self.label_file and os.path.expanduser(self.label_file)
     shuffle = self.shuffle
@@ -163,13 +176,14 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
           labels.check_range(num_classes)
         if name in self.shuffle:
           labels = plan_lib.shuffled(labels, self.shuffle_seed)
-        result[name] = join.locate(
+        located = join.locate(
           labels,
           part.source,
           limit=limit,
           max_pixels=self.max_pixels,
           all_are_named=images.count(part.source) == 1,
         )
+        result[name] = dataclasses.replace(located, with_names=self.with_names)
       except errors.InputError as e:
         if len(parts) == 1:
           raise
@@ -235,7 +249,11 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
 
   def checks(self) -> jpeg.Checks:
     """Returns what is refused in an image."""
-    return jpeg.Checks(max_pixels=self.max_pixels, decode=self.decode_check)
+    return jpeg.Checks(
+      max_pixels=self.max_pixels,
+      decode=self.decode_check,
+      formats=tuple(self.formats),
+    )
 
   def shuffle_seeds(self) -> dict[str, int]:
     """Returns the seed of each split that is shuffled."""

@@ -57,6 +57,8 @@ def describe(
     [said] = splits.values()
   if config.shuffle:
     said['shuffle_seeds'] = config.shuffle_seeds()
+  if config.formats != ('jpeg',):
+    said['formats'] = list(config.formats)
   return {
     'max_examples_per_split': limit,
     'decode_check': config.decode_check,
@@ -185,6 +187,9 @@ def _check_same_options(
   seeds, today = metadata.get('shuffle_seeds', {}), config.shuffle_seeds()
   if ADOPTED_FROM not in metadata and seeds != today:
     problems.append(f'with shuffle_seed {seeds or None} (not {today or None})')
+  formats = metadata.get('formats', usual.formats)
+  if not set(checks.formats).issuperset(formats):
+    problems.append(f'of the formats {", ".join(formats)}')
   if problems:
     raise _refused(
       info.data_dir,
@@ -196,10 +201,17 @@ def _check_same_options(
 def _check_same_classes(builder: tfds.core.DatasetBuilder) -> None:
   # TFDS lets other names pass (docs/faults.py class_names).
   try:
-    on_disk = tfds.features.FeaturesDict.from_config(builder.data_dir)['label']
+    found = tfds.features.FeaturesDict.from_config(builder.data_dir)
+    on_disk = found['label']
   except (KeyError, TypeError, ValueError) as e:
     what = f'TFDS cannot read {metadata_lib.FEATURES}: {errors.quoted(str(e))}'
     raise _refused(builder.data_dir, what) from e
+  if set(found) != set(builder.info.features):
+    raise _refused(
+      builder.data_dir,
+      f"this dataset has the features {', '.join(sorted(found))}; today's "
+      f'config asks for {", ".join(sorted(builder.info.features))}',
+    )
   today = builder.info.features['label']
   if today.num_classes and _names(on_disk) != _names(today):
     raise _refused(

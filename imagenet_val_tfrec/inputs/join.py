@@ -16,6 +16,7 @@ from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.inputs import entries, sources
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import jpeg
+from imagenet_val_tfrec.records import record as record_lib
 
 _CHUNK = 1 << 14
 _KEPT = 4  # Names for a message; one more than it shows.
@@ -33,7 +34,8 @@ class Examples:
   They stand in the order that the examples will have. Each of `folders` holds
   labelled images and ends in `/` (or is ''); `folder_ids` are indices of it.
   The other arrays hold what `entries.Entry` says of each image, and
-  `source_state` is `sources.ImageSource.state`.
+  `source_state` is `sources.ImageSource.state`. `with_names` says whether
+  records hold the names.
   """
 
   labels: labels_lib.Labels
@@ -44,6 +46,7 @@ class Examples:
   offsets: Sequence[int]
   sizes: Sequence[int]
   mtimes: Sequence[int]
+  with_names: bool = False
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -76,6 +79,18 @@ class Examples:
     path = errors.quoted(self.entry(index).path)
     return f'{self.labels.where(index)}: {path}'
 
+  def file_name(self, index: int) -> bytes:
+    """Returns the name as in the labels, for the record; b'' if not wanted."""
+    name = self.labels.names[index] if self.with_names else ''
+    return name.encode('utf-8', 'surrogateescape')
+
+  def overhead(self) -> int:
+    """Returns how many bytes a record takes beside its image, at most."""
+    if not self.with_names:
+      return record_lib.MAX_OVERHEAD
+    longest = max(len(self.file_name(i)) for i in range(len(self)))
+    return record_lib.MAX_OVERHEAD + record_lib.NAME_OVERHEAD + longest
+
   def image_bytes(self) -> int:
     """Returns the bytes of all images together."""
     return sum(self.sizes)
@@ -86,7 +101,7 @@ class Examples:
     Names, labels, sizes and their order count, the place does not: a tar and a
     folder of the same images have one fingerprint.
     """
-    sha256 = hashlib.sha256()
+    sha256 = hashlib.sha256(b'with names' * self.with_names)
     for start in range(0, len(self), _CHUNK):
       part = slice(start, start + _CHUNK)
       for numbers in (self.labels.labels[part], self.sizes[part]):

@@ -83,7 +83,7 @@ def decode_window(
   half the window still has `enough` rows and columns, it is decoded at half
   scale; and chroma is not interpolated. Without `enough`, pixels are those of
   `decode`, but for the outermost columns. `check` compares the stored height
-  and width with the header.
+  and width with the header. Of other formats the whole is decoded.
   """
   encoded = fields['image']
 
@@ -96,18 +96,30 @@ def decode_window(
       encoded, window, channels=3, ratio=scale, fancy_upscaling=fancy
     )
 
-  found = tf.io.extract_jpeg_shape(encoded) if check else shape_of(fields)
-  with tf.control_dependencies([_check_shape(fields, found)]):
-    if enough is None:
-      return jpeg_at_scale(1)
-    half = tf.reduce_all(end - begin >= 2 * tf.constant(enough, begin.dtype))
-    return tf.cond(half, lambda: jpeg_at_scale(2), lambda: jpeg_at_scale(1))
+  def jpeg() -> tf.Tensor:
+    found = tf.io.extract_jpeg_shape(encoded) if check else shape_of(fields)
+    with tf.control_dependencies([_check_shape(fields, found)]):
+      if enough is None:
+        return jpeg_at_scale(1)
+      half = tf.reduce_all(end - begin >= 2 * tf.constant(enough, begin.dtype))
+      return tf.cond(half, lambda: jpeg_at_scale(2), lambda: jpeg_at_scale(1))
+
+  def another() -> tf.Tensor:
+    first = tf.cast(tf.round(begin), tf.int32)
+    last = tf.maximum(tf.cast(tf.round(end), tf.int32), first + 1)
+    return _cut(decode(fields), first, last)
+
+  return tf.cond(tf.io.is_jpeg(encoded), jpeg, another)
+
+
+def _cut(image: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+  return image[begin[0] : end[0], begin[1] : end[1]]
 
 
 def decode_exactly(
   fields: Fields, begin: tf.Tensor, end: tf.Tensor, convention: str
 ) -> tf.Tensor:
-  """Decodes a part of a JPEG as Pillow or OpenCV do: uint8 [rows, columns, 3].
+  """Decodes a part as Pillow or OpenCV do: uint8 [rows, columns, 3].
 
   Args:
     fields: Of the record.
@@ -118,7 +130,6 @@ def decode_exactly(
       `cv2.imread` does it).
   """
   encoded, shape = fields['image'], tf.cast(shape_of(fields), tf.int64)
-  found = tf.io.extract_jpeg_shape(encoded)
 
   def colour() -> tf.Tensor:
     # The outermost pixels of a window are not those of the whole.
@@ -130,19 +141,22 @@ def decode_exactly(
       channels=3,
       dct_method='INTEGER_ACCURATE',
     )
-    return tf.slice(
-      image, tf.concat([begin - first, [0]], 0), [*tf.unstack(end - begin), 3]
-    )
+    return _cut(image, begin - first, end - first)
 
   def cmyk() -> tf.Tensor:
     image = tf.numpy_function(_decode_cmyk, [encoded], tf.uint8)
-    image = tf.slice(
-      image, tf.concat([begin, [0]], 0), [*tf.unstack(end - begin), 4]
-    )
-    return _rgb_of(tf.cast(image, tf.int32), convention)
+    image = tf.ensure_shape(image, [None, None, 4])
+    image = tf.cast(_cut(image, begin, end), tf.int32)
+    return _rgb_of(image, convention)
 
-  with tf.control_dependencies([_check_shape(fields, found)]):
-    return tf.cond(found[2] == 4, cmyk, colour)
+  def jpeg() -> tf.Tensor:
+    found = tf.io.extract_jpeg_shape(encoded)
+    with tf.control_dependencies([_check_shape(fields, found)]):
+      return tf.cond(found[2] == 4, cmyk, colour)
+
+  return tf.cond(
+    tf.io.is_jpeg(encoded), jpeg, lambda: _cut(decode(fields), begin, end)
+  )
 
 
 def _decode_cmyk(encoded: bytes) -> Any:

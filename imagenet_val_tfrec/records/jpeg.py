@@ -48,13 +48,17 @@ _COEFFICIENT, _PIXEL = 2, 2.5  # Bytes.
 _SCANS = ((b'\xff\xda', 1), (b'\xff\xc2', 0), (b'\xff\xca', 0))
 
 
-class JpegError(ValueError):
-  """The bytes are not a usable JPEG image; the message says what they are."""
+class FormatError(ValueError):
+  """The bytes are not a usable image; the message says what they are."""
+
+
+class JpegError(FormatError):
+  """The bytes are not a usable JPEG image."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class JpegShape:
-  """Sides of 1 to 65,500 pixels; 1, 3 or 4 (CMYK) colour components."""
+class Shape:
+  """Sides of 1 pixel or more; 1 to 4 channels as stored, 4 in CMYK."""
 
   height: int
   width: int
@@ -70,9 +74,10 @@ class Checks:
 
   max_pixels: int = MAX_PIXELS  # That its header may promise.
   decode: bool = False  # To refuse what is damaged inside.
+  formats: tuple[str, ...] = ('jpeg',)  # Of `images.FORMATS`; no others.
 
 
-def read_shape(data: bytes, *, max_pixels: int = MAX_PIXELS) -> JpegShape:
+def read_shape(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Shape:
   """Reads the shape of a whole JPEG file (not of a thumbnail in it).
 
   Bytes behind the end of the image are fine.
@@ -132,7 +137,7 @@ def read_shape(data: bytes, *, max_pixels: int = MAX_PIXELS) -> JpegShape:
 
 
 def check_decodes(
-  image: bytes, shape: JpegShape, max_pixels: int = MAX_PIXELS
+  image: bytes, shape: Shape, max_pixels: int = MAX_PIXELS
 ) -> None:
   """Decodes an image, to see that it can be done without a warning.
 
@@ -177,7 +182,7 @@ def check_decodes(
       raise JpegError('a JPEG that TensorFlow does not decode') from refused
 
 
-def _read_frame(marker: int, segment: bytes, max_pixels: int) -> JpegShape:
+def _read_frame(marker: int, segment: bytes, max_pixels: int) -> Shape:
   """Reads a start-of-frame segment, from behind its length."""
   if marker not in _DECODED:
     raise JpegError('a lossless or hierarchical JPEG, which is not supported')
@@ -203,7 +208,7 @@ def _read_frame(marker: int, segment: bytes, max_pixels: int) -> JpegShape:
       f'a JPEG that promises {height}×{width} pixels, more than the limit of '
       f'{max_pixels:,} (max_pixels in the config raises it)'
     )
-  return JpegShape(height, width, chans)
+  return Shape(height, width, chans)
 
 
 def _is_whole(marker: int, data: bytes, start: int, end: int) -> bool:

@@ -37,12 +37,16 @@ _TEMPLATE = re.compile(
 )
 _USUAL_TEMPLATE = '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
 _CLASS_KEYS = ('pythonClassName', 'python_class_name')
-_CLASS = re.compile(r'tensorflow_datasets\.core\.features\.[\w.]+')
+_CLASS = re.compile(
+  r'tensorflow_datasets\.core\.features\.[\w.]+|'
+  r'imagenet_val_tfrec\.dataset\.features\.Image'
+)
 _SCHEMA: small_files.Schema = {
   'adopted_from?': str,
   'decode_check?': bool,
   'duplicates?': int,
   'fingerprint?': str,
+  'formats?': [str],
   'max_examples_per_split?': int,
   'max_pixels?': int,
   'shuffle_seeds?': dict,

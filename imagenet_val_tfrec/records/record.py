@@ -1,4 +1,4 @@
-"""The record with five fields, written and read without TensorFlow.
+"""The record with five fields, or six, written and read without TensorFlow.
 
 A record is a `tf.train.Example` in a TFRecord frame. Its bytes are those of
 `Example.SerializeToString(deterministic=True)`, map keys in sorted order,
@@ -14,18 +14,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-import sys
 from typing import Any
 
 import google_crc32c
 from google.protobuf import message as protobuf
 
 from imagenet_val_tfrec.core import storage
-from imagenet_val_tfrec.records import frames, jpeg
+from imagenet_val_tfrec.records import frames, images, jpeg
 
 # What a record adds to its image: frame, field names, tags, shape and label.
-# This is the most, for labels up to MAX_LABEL and images below 2**28 bytes.
+# This is the most, for labels up to MAX_LABEL and images below 2**28 bytes. A
+# file name takes its own bytes and these more.
 MAX_OVERHEAD = 128
+NAME_OVERHEAD = 32
 
 MAX_LABEL = 2**31 - 1  # `legacy.parser` returns int32.
 
@@ -42,18 +43,22 @@ _IMAGE_ENTRY = re.compile(
 )
 # Protobuf takes up to twelve times as much memory for a hostile record.
 _MOST_PARSED = 16 << 20
-_HEAD = 1024  # Most bytes of a record without its image.
+_HEAD = 1 << 13  # Most bytes of a record without its image.
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-  """One example; `chans` and `image` as stored in the image's file."""
+  """One example; `chans` and `image` as stored in the image's file.
+
+  If the file name is empty, there is no such field.
+  """
 
   label: int
   height: int
   width: int
   chans: int
   image: bytes
+  file_name: bytes = b''
 
 
 def serialise(record: Record) -> list[bytes]:
@@ -64,9 +69,10 @@ def serialise(record: Record) -> list[bytes]:
   head = _FIELD_1 + _varint(len(head) + size) + head  # Feature.bytes_list
   head = _IMAGE_KEY + _varint(len(head) + size) + head  # The map entry
   head = _FIELD_1 + _varint(len(head) + size) + head  # Features.feature
-  before = (
-    _integer('chans', record.chans) + _integer('height', record.height) + head
-  )
+  before = _integer('chans', record.chans)
+  if record.file_name:
+    before += _entry('file_name', _FIELD_1, record.file_name)
+  before += _integer('height', record.height) + head
   after = _integer('label', record.label) + _integer('width', record.width)
   features = len(before) + size + len(after)
   before = _FIELD_1 + _varint(features) + before  # Example.features
@@ -109,7 +115,10 @@ def parse(payload: bytes) -> Record:
   integers = {
     name: _only(name, features[name], 'int64_list') for name in _INTEGERS
   }
-  return Record(**integers, image=image)
+  file_name = b''
+  if 'file_name' in features:
+    file_name = _only('file_name', features['file_name'], 'bytes_list')
+  return Record(**integers, image=image, file_name=file_name)
 
 
 def read(
@@ -122,7 +131,7 @@ def read(
   Its image may have a byte for each of `max_pixels`, or 100 MB if that is more.
   No more than two copies of it are in memory at a time.
   """
-  most = max(max_pixels, jpeg.MAX_PIXELS) + MAX_OVERHEAD
+  most = max(max_pixels, jpeg.MAX_PIXELS) + _HEAD
   return parse(frame.payload(reader, most))
 
 
@@ -140,20 +149,20 @@ def check(
   """Checks that a record says what its image is, and that its label is right.
 
   The image may promise any number of pixels, but too many are not decoded.
-  Raises JpegError if it cannot be used, else RecordError.
+  Raises FormatError if it cannot be used, else RecordError.
   """
   if problem := label_problem(record.label, num_classes):
     raise frames.RecordError(problem)
-  # The writer of the record decided how large an image may be.
-  shape = jpeg.read_shape(record.image, max_pixels=sys.maxsize)
-  stored = jpeg.JpegShape(record.height, record.width, record.chans)
+  # The writer of the record decided what an image may be.
+  shape = images.read_shape(record.image, images.ALL)
+  stored = jpeg.Shape(record.height, record.width, record.chans)
   if stored != shape:
     raise frames.RecordError(
       f'stored height, width and chans are {stored}, but those of the image '
       f'are {shape}'
     )
   if checks.decode:
-    jpeg.check_decodes(record.image, shape, checks.max_pixels)
+    images.check_decodes(record.image, shape, checks.max_pixels)
 
 
 def _without_image(payload: bytes) -> tuple[dict[str, Any], bytes] | None:
@@ -216,9 +225,13 @@ def _only(name: str, feature: Any, kind: str) -> Any:
 @functools.lru_cache(maxsize=1 << 14)  # Sizes and labels recur.
 def _integer(key: str, value: int) -> bytes:
   """Returns the map entry of an int64 feature with one value."""
-  feature = _varint(value)
-  feature = _FIELD_1 + _varint(len(feature)) + feature  # Int64List.value
-  feature = _FIELD_3 + _varint(len(feature)) + feature  # Feature.int64_list
+  return _entry(key, _FIELD_3, _varint(value))  # Feature.int64_list
+
+
+def _entry(key: str, kind: bytes, value: bytes) -> bytes:
+  """Returns the map entry of a feature with one value."""
+  feature = _FIELD_1 + _varint(len(value)) + value  # Its list.
+  feature = kind + _varint(len(feature)) + feature
   name = key.encode()
   entry = _FIELD_1 + _varint(len(name)) + name
   entry += _FIELD_2 + _varint(len(feature)) + feature

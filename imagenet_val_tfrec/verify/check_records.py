@@ -25,7 +25,7 @@ _BATCH = 32  # Records.
 _LARGE = 1 << 22  # Bytes of a record.
 _LARGE_RECORDS = threading.Lock()
 # What is wrong with a single record.
-_WRONG = (frames.RecordError, jpeg.JpegError, OSError)
+_WRONG = (frames.RecordError, jpeg.FormatError, OSError)
 _Item: TypeAlias = 'frames.Frame | frames.Damage | array_files.Item'
 
 

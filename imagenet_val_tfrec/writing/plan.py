@@ -76,7 +76,7 @@ class Plan:
 
   def total_bytes(self) -> int:
     """Returns how many bytes all shards take, at most."""
-    overhead = record_lib.MAX_OVERHEAD * len(self.examples)
+    overhead = self.examples.overhead() * len(self.examples)
     return self.examples.image_bytes() + overhead
 
 
@@ -99,13 +99,17 @@ def shuffled(labels: labels_lib.Labels, seed: int) -> labels_lib.Labels:
 
 
 def shard_lengths(
-  sizes: Sequence[int], number: int, *, max_bytes: int = 0
+  sizes: Sequence[int],
+  number: int,
+  *,
+  max_bytes: int = 0,
+  overhead: int = record_lib.MAX_OVERHEAD,
 ) -> list[int]:
   """Returns how many examples go in each shard, as evenly as can be.
 
   There are more shards than `number` if one would be larger than `max_bytes`
-  (0: any size). Raises InputError if there are fewer images than shards, or one
-  is larger than a shard may be.
+  (0: any size), with `overhead` more for each image. Raises InputError if there
+  are fewer images than shards, or one is larger than a shard may be.
   """
   if not 1 <= number <= len(sizes):
     raise errors.InputError(
@@ -118,7 +122,7 @@ def shard_lengths(
     if not max_bytes:
       break
     largest = max(
-      totals[end] - totals[start] + (end - start) * record_lib.MAX_OVERHEAD
+      totals[end] - totals[start] + (end - start) * overhead
       for start, end in itertools.pairwise(ends)
     )
     if largest <= max_bytes:

@@ -28,7 +28,7 @@ from absl import logging
 from imagenet_val_tfrec.core import errors, small_files, storage
 from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.inputs import entries, sources
-from imagenet_val_tfrec.records import jpeg, outputs
+from imagenet_val_tfrec.records import images, jpeg, outputs
 from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
 from imagenet_val_tfrec.writing import runners
@@ -283,8 +283,9 @@ def _read_checked(
       entry = shard.examples.entry(i)
       with large if entry.size > _LARGE else _AT_ONCE:
         try:
-          yield _read_one(reader, entry, label, shard.checks), ''
-        except (sources.SourceError, jpeg.JpegError) as e:
+          name = shard.examples.file_name(i)
+          yield _read_one(reader, entry, label, name, shard.checks), ''
+        except (sources.SourceError, jpeg.FormatError) as e:
           yield None, f'{shard.examples.where(i)}: {e}'
         except MemoryError as e:
           problem = f'too little memory for {entry.size:,} bytes'
@@ -292,18 +293,23 @@ def _read_checked(
 
 
 def _read_one(
-  reader: sources.Reader, entry: entries.Entry, label: int, checks: jpeg.Checks
+  reader: sources.Reader,
+  entry: entries.Entry,
+  label: int,
+  file_name: bytes,
+  checks: jpeg.Checks,
 ) -> record_lib.Record:
   image = reader.read(entry)
-  shape = jpeg.read_shape(image, max_pixels=checks.max_pixels)
+  shape = images.read_shape(image, checks)
   if checks.decode:
     many_pixels = shape.height * shape.width > _LARGE
     with _DECODING if many_pixels else _AT_ONCE:
-      jpeg.check_decodes(image, shape, checks.max_pixels)
+      images.check_decodes(image, shape, checks.max_pixels)
   return record_lib.Record(
     label=label,
     height=shape.height,
     width=shape.width,
     chans=shape.chans,
     image=image,
+    file_name=file_name,
   )

@@ -32,7 +32,7 @@ def tensorflow_shape(data: bytes) -> tuple[int, ...]:
 )
 def test_pictures(kind, shape):
   data = making.picture(kind)
-  assert jpeg.read_shape(data) == jpeg.JpegShape(*shape)
+  assert jpeg.read_shape(data) == jpeg.Shape(*shape)
   assert tensorflow_shape(data) == shape
 
 
@@ -76,7 +76,7 @@ def test_pictures(kind, shape):
 )
 def test_headers_are_read_as_tensorflow_does(segments):
   data = making.jpeg(*segments)
-  assert jpeg.read_shape(data) == jpeg.JpegShape(3, 5, 3)
+  assert jpeg.read_shape(data) == jpeg.Shape(3, 5, 3)
   assert tensorflow_shape(data) == (3, 5, 3)
 
 

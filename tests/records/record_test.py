@@ -27,6 +27,12 @@ RECORDS = [
   record_lib.Record(label=127, height=3, width=5, chans=3, image=bytes(127)),
   record_lib.Record(label=128, height=3, width=5, chans=3, image=bytes(2**21)),
   *(
+    record_lib.Record(
+      label=5, height=7, width=9, chans=3, image=bytes(200), file_name=name
+    )
+    for name in (b'a', b'n01440764/\xff.JPEG', b'x' * 4096)
+  ),
+  *(
     record_lib.Record(label=i, height=7, width=9, chans=3, image=image)
     for i, image in enumerate(making.pictures())
   ),
@@ -50,6 +56,7 @@ def example(record: record_lib.Record, **other: tf.train.Feature):
         'width': int64(record.width),
         'chans': int64(record.chans),
         'image': raw(record.image),
+        **({'file_name': raw(record.file_name)} if record.file_name else {}),
         **other,
       }
     )
@@ -81,7 +88,9 @@ def test_the_image_is_not_copied():
 def test_the_overhead_is_what_is_promised():
   for record in RECORDS:
     size = sum(map(len, record_lib.serialise(record)))
-    assert size - len(record.image) <= record_lib.MAX_OVERHEAD
+    size -= len(record.image) + len(record.file_name)
+    of_name = record_lib.NAME_OVERHEAD * bool(record.file_name)
+    assert size <= record_lib.MAX_OVERHEAD + of_name
 
 
 @pytest.mark.parametrize('record', RECORDS)

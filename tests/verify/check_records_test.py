@@ -61,7 +61,7 @@ DAMAGES = {
   ),
   'no JPEG': (
     lambda path, a, b: change(path, 1, image=b'<html>'),
-    AT + 'not a JPEG but an HTML or XML page',
+    AT + 'not a JPEG, PNG, WebP or GIF but an HTML or XML page',
   ),
   'no example': (
     lambda path, a, b: path.write_bytes(
@@ -318,10 +318,8 @@ ARRAY_DAMAGES = {
     'record 1: stored height, width and chans are 1, ',
   ),
   'no JPEG': (
-    lambda path: rewrite(
-      path, lambda records: second(records, image=b'GIF89a')
-    ),
-    'record 1: not a JPEG but',
+    lambda path: rewrite(path, lambda records: second(records, image=b'BM')),
+    'record 1: not a JPEG, PNG, WebP or GIF but',
   ),
 }
 
