@@ -621,7 +621,7 @@ LAYOUT_ROWS = [
   ),
   layout_row(
     'another file in a class',
-    "1 images cannot be used in IMAGES:\n  IMAGES: 'rose/x.png': a PNG that is ",
+    "1 images cannot be used in IMAGES:\n  IMAGES: 'rose/x.png': a PNG that ",
     files={'ash/x.jpg': PLAIN, 'rose/x.png': b'\x89PNG\r\n\x1a\n'},
     warns='3 images are left out, as no line of IMAGES names them: ',
   ),
