@@ -29,6 +29,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
@@ -505,14 +506,16 @@ def from_disk(
   mounted = image.with_name('mounted')
   copies.mkdir()
   mounted.mkdir()
+  one_at_a_time = threading.Lock()
 
   def keep() -> None:
     copy = copies / f'{len(list(copies.iterdir())):03d}'
     subprocess.run(['cp', '--sparse=always', image, copy], check=True)
 
   def sync_and_keep(descriptor: int) -> None:
-    fsync(descriptor)
-    keep()
+    with one_at_a_time:
+      fsync(descriptor)
+      keep()
 
   subprocess.run(['sync', '-f', folder], check=True)
   keep()
