@@ -72,9 +72,9 @@ class _Inside(NamedTuple):
 def look(path: str) -> Layout:
   """Returns what a folder or a tar holds, by the names at its top.
 
-  In this order: a metadata file; folders of splits, each with class folders or
-  a metadata file; class folders; official images. LayoutError says why it is
-  none of these, or might be two.
+  A metadata file; or folders of splits, each with class folders or a metadata
+  file; or class folders; or official images. LayoutError says why it is none of
+  these, or might be two.
   """
   source = sources.open_source(path)
   inside = _look_into(source)
@@ -84,7 +84,13 @@ def look(path: str) -> Layout:
   }
   found = {split: names for split, names in found.items() if names}
   in_splits = [*itertools.chain.from_iterable(found.values())]
-  if inside.metadata or not found:
+  if inside.metadata and found:
+    raise LayoutError(
+      f'{path}: {errors.some(inside.metadata)} beside folders of splits, '
+      f'{errors.some(in_splits)}: one split, or several. Put a metadata file '
+      'into each folder; or, for one split, say it in the config: "label_file"'
+    )
+  if not found:
     part, classes = _part(source, inside)
     is_official = part.label_file is None and not classes
     split = 'validation' if is_official else 'train'

@@ -121,15 +121,6 @@ LAYOUTS = {
     {'validation': [(OFFICIAL[0], 65), (OFFICIAL[1], 970)]},
     None,
   ),
-  'metadata.csv beside folders of splits': (
-    {
-      'train/ash/a.jpg': '',
-      'val/ash/b.jpg': '',
-      'metadata.csv': 'train/ash/a.jpg,rose\nval/ash/b.jpg,ash\n',
-    },
-    {'train': [('train/ash/a.jpg', 1), ('val/ash/b.jpg', 0)]},
-    CLASSES,
-  ),
   'metadata.csv': (
     {
       'b.jpg': '',
@@ -215,6 +206,10 @@ REFUSED = {
   'images of a split alone': (
     ['train/rose/a.jpg', 'val/a.jpg'],
     'val: no label file was given, there is no folder for each class',
+  ),
+  'metadata.csv beside folders of splits': (
+    {'train/ash/a.jpg': '', 'val/ash/b.jpg': '', 'metadata.csv': ''},
+    "'metadata.csv' beside folders of splits, 'train', 'val': one split",
   ),
   'two metadata files': (
     {'a.jpg': '', 'metadata.csv': '', 'metadata.jsonl': ''},
