@@ -61,7 +61,10 @@ def _files(
     first = list(itertools.islice(children, _SORTED))
     if len(first) < _SORTED:
       first.sort(key=operator.attrgetter('name'))
-    for child in itertools.chain(first, children):
+    first.reverse()
+    # Each is let go in its turn: it keeps what `stat` says of it.
+    in_turn = (first.pop() for _ in range(len(first)))
+    for child in itertools.chain(in_turn, children):
       path = f'{below}{child.name}'
       try:
         status = child.stat()
