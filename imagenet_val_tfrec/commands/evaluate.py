@@ -77,6 +77,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
       'keras:NAME, timm:NAME, torchvision:NAME, a .keras file, or '
       '--saved_model DIR'
     )
+  # Else TensorFlow writes into the progress bar.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   # Before TensorFlow: where that has begun to work, PyTorch's import may crash.
   for library in {model.partition(':')[0] for model in models}:
     with contextlib.suppress(ImportError):
