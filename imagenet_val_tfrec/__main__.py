@@ -4,6 +4,7 @@ python -m imagenet_val_tfrec build --manual_dir dummy_data --data_dir data
 python -m imagenet_val_tfrec evaluate keras:MobileNetV2 --data_dir data
 python -m imagenet_val_tfrec verify tfrecords --decode
 python -m imagenet_val_tfrec adopt tfrecords --data_dir data
+python -m imagenet_val_tfrec index tfrecords
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from imagenet_val_tfrec import adoption
 from imagenet_val_tfrec import verify as verify_lib
-from imagenet_val_tfrec.commands import build, evaluate
+from imagenet_val_tfrec.commands import build, evaluate, index
 from imagenet_val_tfrec.core import command_line, errors
 from imagenet_val_tfrec.dataset import config as config_lib
 from imagenet_val_tfrec.records import jpeg
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
   commands = parser.add_subparsers(required=True, metavar='COMMAND')
   build.add_to(commands)
   evaluate.add_to(commands)
+  index.add_to(commands)
 
   verify = commands.add_parser(
     'verify',

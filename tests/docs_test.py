@@ -377,6 +377,7 @@ def in_table(page: str) -> set[str]:
     ('docs/CONVERTING.md', __main__.main, ['adopt']),
     ('docs/VERIFYING.md', __main__.main, ['verify']),
     ('docs/EVALUATING.md', __main__.main, ['evaluate']),
+    ('docs/READERS.md', __main__.main, ['index']),
   ],
 )
 def test_every_flag_is_explained(capsys, monkeypatch, page, main, arguments):

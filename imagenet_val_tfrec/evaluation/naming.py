@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from imagenet_val_tfrec.core import errors, small_files
 from imagenet_val_tfrec.inputs import discovery, imagenet
+from imagenet_val_tfrec.pipeline import read
 
 _TIMMS = ('data', '_info', 'imagenet_real_labels.json')
 
@@ -25,7 +27,7 @@ class Names(NamedTuple):
 
 def find_names(
   names: str | os.PathLike[str] | Sequence[str] | None,
-  info: Any,
+  files: read.RecordFiles,
   total: int | None,
   places: Any,
 ) -> Names:
@@ -33,7 +35,7 @@ def find_names(
 
   Args:
     names: As in `evaluate`.
-    info: Of a dataset of TFDS, or None.
+    files: What is evaluated.
     total: How many images the whole split has; None if unknown.
     places: NumPy's index.
 
@@ -41,7 +43,9 @@ def find_names(
     errors.InputError: if a name is missing, or the label file cannot be used.
     FileNotFoundError: if there is no such file.
   """
-  path, labels = 'names', None
+  path, labels, info = 'names', None, files.info
+  if names is None and info and 'file_name' in info.features:
+    return Names(_stored(files), path=files.paths[0])
   if names is None:
     true, metadata = imagenet.true_label_file(), info and info.metadata
     if (metadata or {}).get('label_file_sha256') != true.sha256:
@@ -59,6 +63,18 @@ def find_names(
   if labels is not None:
     labels = np.asarray(labels)[:total][places]
   return Names(of_rows, labels, path)
+
+
+def _stored(files: read.RecordFiles) -> list[str]:
+  """Returns the names that stand in the records."""
+  fields = {'file_name': tf.io.FixedLenFeature([], tf.string)}
+  batches = read.read_in_order(files).batch(1000)
+  parsed = batches.map(lambda batch: tf.io.parse_example(batch, fields))
+  return [
+    name.decode(errors='surrogateescape')
+    for batch in parsed.as_numpy_iterator()
+    for name in batch['file_name']
+  ]
 
 
 def find_real(

@@ -55,7 +55,8 @@ def evaluate(
       number, a list of classes. By default timm's, if that is installed and the
       names of the images are known.
     names: Names of the images in the whole split, in order, or a label file
-      with them. Known if the dataset was built with ImageNet's true labels.
+      with them. Known if the dataset has them (`with_names`), or was built with
+      ImageNet's true labels.
 
   Returns:
     What was measured; 70 bytes for each image.
@@ -75,7 +76,7 @@ def evaluate(
   files = read.find_files(source, split)
   classes = _find_classes(files.info, recipe)
   total, places = _find_places(files)
-  known = naming.find_names(names, files.info, total, places)
+  known = naming.find_names(names, files, total, places)
   real = naming.find_real(real_labels, known.names, classes.names)
   batches = datasets.evaluation_dataset(
     source, batch_size, split=split, recipe=recipe, last_batch='pad'

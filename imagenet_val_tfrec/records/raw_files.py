@@ -11,6 +11,7 @@ from imagenet_val_tfrec.core import errors, storage
 
 SUFFIX = '.tfrecord'
 ARRAY_SUFFIX = '.array_record'
+INDEX_SUFFIX = '.idx'  # Behind the name of the file; DALI's.
 
 _MOST_GAPS = 1000
 _NUMBERED = re.compile(r'(.+)_(0|[1-9][0-9]*)' + re.escape(SUFFIX))
@@ -72,7 +73,8 @@ def series(folder: str) -> dict[str, bool]:
 
 def is_record_file(name: str) -> bool:
   """Whether that is what files of records are called, older ones or TFDS's."""
-  return SUFFIX in name or ARRAY_SUFFIX in name
+  has_records = SUFFIX in name or ARRAY_SUFFIX in name
+  return has_records and not name.endswith(INDEX_SUFFIX)
 
 
 def shard_name(base: str, number: int) -> str:

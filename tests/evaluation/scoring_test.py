@@ -330,6 +330,15 @@ def test_predict_is_refused(dataset, predict, message):
   refused(dataset, message, predict)
 
 
+def test_names_that_stand_in_the_dataset(tmp_path):
+  dataset = made(tmp_path, with_names=True)
+  found = evaluation.evaluate(
+    Answers(logits(BEST[2:])), dataset, RECIPE, split='validation[2:]'
+  )
+  expected = [line.split()[0] for line in LABEL_FILE.read_text().splitlines()]
+  assert found.names == expected[2:]
+
+
 def test_names_are_refused(dataset, tmp_path):
   refused(dataset, '7 names, expected one for each of 8', names=['a.jpg'] * 7)
   real = tmp_path / 'real.json'
