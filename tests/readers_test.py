@@ -33,7 +33,7 @@ FOUND = {
   'grain': '[int(label) for batch in batches for label in batch["label"]]',
   'timm': '[int(label) for _, labels in batches for label in labels]',
   'DALI': 'labels.as_array().ravel().tolist()',
-  'Hugging Face': 'copy["label"]',
+  'Hugging Face': 'list(copy["label"])',
 }
 # Cells of another section that come first.
 BEFORE = {'PyTorch': 'By number', 'grain': 'By number'}
@@ -82,7 +82,7 @@ def test_reader(folder, monkeypatch, section, backend):
     if importlib.util.find_spec(module) is None:
       pytest.skip(f'{module} is not installed; see `nox -s readers`')
   # Of eight pictures; DALI gives batches for ever.
-  script = script.replace('64', '8' if section == 'DALI' else '4')
+  script = re.sub(r'\b64\b', '8' if section == 'DALI' else '4', script)
   if backend == 'tensorflow' and section in ('tf.data', 'Keras'):
     monkeypatch.chdir(folder)
     names = {'DATA_DIR': 'data'}
