@@ -1,6 +1,7 @@
 """docs/READERS.md: each cell runs as it stands, where its library is there.
 
-And the command `index`. Libraries that the tests do not need are installed by `nox -s readers`.
+And the command `index`. Libraries that the tests do not need are installed by
+`nox -s readers`.
 """
 
 import importlib.util
