@@ -1,5 +1,6 @@
 """The tool: builds, adopts and verifies datasets, and evaluates models on them.
 
+python -m imagenet_val_tfrec inspect dummy_data
 python -m imagenet_val_tfrec build --manual_dir dummy_data --data_dir data
 python -m imagenet_val_tfrec evaluate keras:MobileNetV2 --data_dir data
 python -m imagenet_val_tfrec verify tfrecords --decode
@@ -18,7 +19,7 @@ from typing import Any
 
 from imagenet_val_tfrec import adoption
 from imagenet_val_tfrec import verify as verify_lib
-from imagenet_val_tfrec.commands import build, evaluate, index
+from imagenet_val_tfrec.commands import build, evaluate, index, inspect
 from imagenet_val_tfrec.core import command_line, errors
 from imagenet_val_tfrec.dataset import config as config_lib
 from imagenet_val_tfrec.records import jpeg
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     'TensorFlow Datasets, verifies datasets and files, and evaluates models.',
   )
   commands = parser.add_subparsers(required=True, metavar='COMMAND')
+  inspect.add_to(commands)
   build.add_to(commands)
   evaluate.add_to(commands)
   index.add_to(commands)

@@ -133,7 +133,8 @@ class Builder(staged_builder.StagedBuilder):
         [*plans.values()], folder, run=run, progress=report
       )
     summaries = dict(zip(plans, written, strict=True))
-    doubles = duplicates.check(examples, summaries, config.refuse_duplicates)
+    keys = {name: summary.keys for name, summary in summaries.items()}
+    doubles = duplicates.check(examples, keys, config.refuse_duplicates)
     sums.write(
       self.data_dir, {k: v for s in written for k, v in s.sums.items()}
     )

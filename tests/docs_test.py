@@ -378,6 +378,7 @@ def in_table(page: str) -> set[str]:
     ('docs/VERIFYING.md', __main__.main, ['verify']),
     ('docs/EVALUATING.md', __main__.main, ['evaluate']),
     ('docs/READERS.md', __main__.main, ['index']),
+    ('docs/FOLDERS.md', __main__.main, ['inspect']),
   ],
 )
 def test_every_flag_is_explained(capsys, monkeypatch, page, main, arguments):

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.inputs import join
-from imagenet_val_tfrec.writing import shards
 
 
 def check(
   examples: Mapping[str, join.Examples],
-  summaries: Mapping[str, shards.Summary],
+  keys: Mapping[str, Sequence[int]],
   refuse: bool,
 ) -> int:
   """Returns how many images of a split are in one before it, too; warns.
 
-  Raises InputError where they are to be refused. Images of one size and one
-  CRC-32C count as the same.
+  Raises InputError where they are to be refused. Images of one key count as the
+  same: see `writing.shards.Summary`.
   """
   messages, total = [], 0
   for first, second in itertools.combinations(examples, 2):
-    a, b = (np.asarray(summaries[split].keys) for split in (first, second))
+    a, b = (np.asarray(keys[split]) for split in (first, second))
     order = np.argsort(a)
     at = order[np.searchsorted(a, b, sorter=order) % len(a)]
     found = np.flatnonzero(a[at] == b)

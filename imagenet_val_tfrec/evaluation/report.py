@@ -270,11 +270,15 @@ def _picture(evaluation: Evaluation, row: int, record: bytes) -> str:
       f'but was evaluated with {evaluation.labels[row]}; expected the dataset '
       'that was evaluated'
     )
-  image = image_ops.decode(fields)
+  return as_url(image_ops.decode(fields), _SIDE)
+
+
+def as_url(image: tf.Tensor, size: int) -> str:
+  """Returns the square in the middle of an image, uint8 [h, w, 3], as text."""
   side = min(image.shape[:2])
   top, left = ((length - side) // 2 for length in image.shape[:2])
   image = image[top : top + side, left : left + side]
-  image = tf.image.resize(image, [_SIDE, _SIDE], antialias=True)
+  image = tf.image.resize(image, [size, size], antialias=True)
   jpeg = tf.io.encode_jpeg(
     tf.saturate_cast(tf.round(image), tf.uint8), quality=80, optimize_size=True
   )

@@ -65,6 +65,12 @@ def read_shape(data: bytes, checks: jpeg.Checks) -> jpeg.Shape:
   raise jpeg.FormatError(f'not a {expected} but {magic.describe(data)}')
 
 
+def format_of(image: bytes) -> str:
+  """Returns the word for the format of a file that has a shape: 'JPEG'."""
+  kind = magic.kind_of(image)
+  return kind.words.split()[1] if kind else ''
+
+
 def check_decodes(image: bytes, shape: jpeg.Shape, max_pixels: int) -> None:
   """Decodes an image: JPEGs as `jpeg` does, others by TensorFlow.
 

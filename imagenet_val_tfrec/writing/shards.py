@@ -44,7 +44,7 @@ _NOTE: small_files.Schema = {
 _LARGE = 1 << 22  # Bytes of a file, or pixels of an image.
 
 # So that many threads need no more memory for these than one.
-_LARGE_IMAGES = threading.Lock()
+LARGE_IMAGES = threading.Lock()
 _DECODING = threading.Lock()
 _AT_ONCE = contextlib.nullcontext()
 
@@ -160,13 +160,13 @@ def read_records(shard: plan_lib.Shard) -> Iterator[record_lib.Record]:
   Raises ImageError after the last record, if images could not be used.
   """
   problems = []
-  for record, problem in _read_checked(shard):
+  for record, problem in read_checked(shard):
     if record:
       yield record
     else:
       problems.append(problem)
   if problems:
-    raise _image_error({shard.examples.source: problems})
+    raise image_error({shard.examples.source: problems})
 
 
 def is_written(shard: plan_lib.Shard, folder: str) -> bool:
@@ -209,7 +209,7 @@ def summarise(plans: Sequence[plan_lib.Plan], folder: str) -> list[Summary]:
       Summary(sizes=sizes, chans=sorted_chans, sums=sums, keys=keys)
     )
   if problems:
-    raise _image_error(problems)
+    raise image_error(problems)
   return summaries
 
 
@@ -233,7 +233,7 @@ def _write_part(
   keys = array.array('Q')
   with (
     outputs.open_output(part, shard.file_format) as out,
-    contextlib.closing(_read_checked(shard, _LARGE_IMAGES)) as read,
+    contextlib.closing(read_checked(shard, LARGE_IMAGES)) as read,
   ):
     for record, problem in read:
       if record is None:
@@ -241,8 +241,7 @@ def _write_part(
       else:
         chans[record.chans] += 1
         if shard.with_keys:
-          crc = google_crc32c.value(record.image)
-          keys.append((len(record.image) & 0xFFFFFFFF) << 32 | crc)
+          keys.append(key_of(record.image))
         if not problems:  # Else only look for more of them.
           out.write(record_lib.serialise(record))
       if progress:
@@ -259,9 +258,16 @@ def _write_part(
   return note
 
 
-def _image_error(
+def key_of(image: bytes) -> int:
+  """Returns the key of an image, see `Summary`."""
+  crc: int = google_crc32c.value(image)
+  return (len(image) & 0xFFFFFFFF) << 32 | crc
+
+
+def image_error(
   problems: Mapping[sources.ImageSource, Sequence[str]],
 ) -> ImageError:
+  """Returns the error that counts what is wrong, source by source."""
   advice = 'Fix or remove them, and their lines in the label file.'
   messages = (
     errors.offenders(f'images cannot be used in {source.path}', found, advice)
@@ -270,7 +276,7 @@ def _image_error(
   return ImageError('\n'.join(messages))
 
 
-def _read_checked(
+def read_checked(
   shard: plan_lib.Shard,
   large: contextlib.AbstractContextManager[object] = _AT_ONCE,
 ) -> Generator[_Checked, None, None]:
