@@ -27,7 +27,7 @@ MAY_IMPORT = {
   'evaluation': {'core', 'records', 'inputs', 'pipeline', 'evaluation'},
   'verify': {'core', 'records', 'inputs', 'verify'},
 }
-MAY_IMPORT['commands'] = {'', *MAY_IMPORT}  # All; `__main__` imports them.
+MAY_IMPORT['commands'] = {'', 'commands', *MAY_IMPORT}  # All.
 MOST_MODULES, MOST_LINES = 9, 400
 
 WITHOUT_TENSORFLOW = [
