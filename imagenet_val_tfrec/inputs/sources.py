@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
 from imagenet_val_tfrec.core import errors, storage
-from imagenet_val_tfrec.inputs import entries, folders, tar_index
+from imagenet_val_tfrec.inputs import entries, tar_index
 
 _CLASS_TAR = re.compile(r'(n[0-9]{8})\.tar')
 _MORE = 1 << 20  # Bytes behind a tar's end that are looked at.
@@ -98,8 +98,8 @@ class FolderSource:
   kind: ClassVar[str] = 'folder'
 
   def entries(self) -> Iterator[entries.Entry]:
-    """See `folders.walk`."""
-    return folders.walk(self.path)
+    """See `entries.walk`."""
+    return entries.walk(self.path)
 
   def children(self) -> Iterator[tuple[str, bool]]:
     """Yields the names in the folder."""

@@ -1,6 +1,6 @@
 """Image sources: what they list, what they read, and what they notice.
 
-Of `folders`, `entries` and `storage`, too.
+Of `entries` and `storage`, too.
 """
 
 import errno
