@@ -116,6 +116,8 @@ def _builder(
     raise errors.InputError(
       'the config says with_names, but older files hold no names'
     )
+  if 'labels' in builder.info.features:
+    raise errors.InputError(f'the config has {record_lib.SEVERAL}')
   if builder.info.features['label'].num_classes is None:
     raise errors.InputError(
       f'config {builder.builder_config.name!r} says neither num_classes nor '
@@ -148,7 +150,8 @@ def _label(
     record_lib.check(record, jpeg.Checks())
   except (frames.RecordError, jpeg.FormatError) as e:
     raise counting.bad_record(path, number, frame.offset, str(e)) from e
-  return record.label
+  [label] = record_lib.each(record.label)
+  return label
 
 
 def _check_labels(files: Sequence[_File], num_classes: int) -> None:

@@ -56,15 +56,16 @@ class Builder(staged_builder.StagedBuilder):
   ]
 
   def _info(self) -> tfds.core.DatasetInfo:
+    label = self.builder_config.label_feature(os.fspath(self.data_dir))
     return self.dataset_info_from_configs(
       features=tfds.features.FeaturesDict(
         {
-          'label': self.builder_config.label_feature(),
+          **label,
           **features.of_image(self.builder_config.formats),
         }
         | (features.OF_NAME if self.builder_config.with_names else {})
       ),
-      supervised_keys=('image', 'label'),
+      supervised_keys=('image', *label),
       homepage='https://image-net.org/challenges/LSVRC/2012/',
       disable_shuffling=True,
       metadata=tfds.core.MetadataDict(),
@@ -95,6 +96,7 @@ class Builder(staged_builder.StagedBuilder):
     for i, record in enumerate(shards.read_records(shard)):
       image = {'image': io.BytesIO(record.image)}
       example = dataclasses.asdict(record) | image
+      example['labels'] = record.label
       yield i * step, {name: example[name] for name in self.info.features}
 
   def _generate_splits(
@@ -191,6 +193,5 @@ class Builder(staged_builder.StagedBuilder):
     self, manual_dir: str, limit: int = 0
   ) -> dict[str, join.Examples]:
     # Direct writing does not encode labels, so TFDS does not check their range.
-    num_classes = self.info.features['label'].num_classes
     config: ImagenetValTfrecConfig = self.builder_config
-    return config.examples(manual_dir, limit, num_classes)
+    return config.examples(manual_dir, limit, self.info.features)

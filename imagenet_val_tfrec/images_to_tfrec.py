@@ -19,6 +19,7 @@ from imagenet_val_tfrec.core import command_line, errors, progress, storage
 from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.inputs import discovery, imagenet, join, sources
 from imagenet_val_tfrec.records import jpeg, raw_files
+from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
 from imagenet_val_tfrec.writing import publishing, runners, shards, staging
 
@@ -98,6 +99,8 @@ def make_tfrec(
   """
   _check_arguments(img_shard, tfrec_base, num_images, workers, max_pixels)
   label_lines = discovery.read_labels(label_file)
+  if label_lines.several:
+    raise errors.InputError(f'{label_lines.where(0)}: {record_lib.SEVERAL}')
   if label_lines.class_names not in (None, imagenet.wnids()):
     raise errors.InputError(
       f'{label_lines.where(0)}: the label is a word, expected a number, as '

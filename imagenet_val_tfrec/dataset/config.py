@@ -16,14 +16,15 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from imagenet_val_tfrec.core import command_line, errors, storage
+from imagenet_val_tfrec.dataset import features
 from imagenet_val_tfrec.dataset import splits as splits_lib
 from imagenet_val_tfrec.inputs import discovery, imagenet, join, layouts
 from imagenet_val_tfrec.inputs import labels as labels_lib
-from imagenet_val_tfrec.records import images, jpeg
+from imagenet_val_tfrec.records import images, jpeg, metadata
 from imagenet_val_tfrec.writing import plan as plan_lib
 
 # By the identity of a label file, so that loads in a loop read it once.
-_CLASSES: dict[tuple[object, ...], tuple[int, splits_lib.Names]] = {}
+_CLASSES: dict[tuple[object, ...], tuple[int, splits_lib.Names, bool]] = {}
 # Of a config, as tfds.load takes it.
 _NAME = re.compile(r'(?!\.+$)[\w+=\-.]+')
 _NONE = type(None)
@@ -55,7 +56,8 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     image_dir: A folder of images, or a `.tar`; if None, looked for in
       `manual_dir`. Without a label file its folders say splits and classes.
     label_file: One `NAME LABEL` a line; if None, looked for in `manual_dir`.
-      Official images need none.
+      Official images need none. With lists of labels, in `.jsonl`, the feature
+      is `labels`, a sequence.
     num_images: Only the first that many examples of a split (0: all), once it
       is shuffled.
     num_classes: By default as many as `class_names`; or the largest label + 1.
@@ -148,14 +150,17 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     splits_lib.said(self.splits, self.image_dir, self.label_file)
 
   def examples(
-    self, manual_dir: str, limit: int = 0, num_classes: int | None = None
+    self, manual_dir: str, limit: int = 0, of: Any = None
   ) -> dict[str, join.Examples]:
     """Finds images and labels of each split and puts them together.
 
     What the config does not name is looked for in `manual_dir`. Only the first
-    `limit` examples of a split are taken (0: all). Raises InputError if
-    anything does not fit, FileNotFoundError if there is nothing.
+    `limit` examples of a split are taken (0: all). They must fit the features
+    `of` a dataset, if given. Raises InputError if anything does not fit,
+    FileNotFoundError if there is nothing.
     """
+    several = of and metadata.has_lists(of)
+    num_classes = of and features.class_label(of).num_classes
     limit = min((n for n in (self.num_images, limit) if n), default=0)
     parts, class_names, kinds = self._find(manual_dir)
     for kind in kinds:
@@ -172,6 +177,16 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
       try:
         labels = self._labels(part, class_names)
         class_names = class_names or labels.class_names
+        if several is None:
+          several = labels.several
+        if labels.several != several:
+          found, expected = (
+            ('a list', 'one') if labels.several else ('one', 'a list')
+          )
+          raise errors.InputError(
+            f'{labels.where(0)}: {found} for the labels of an image, expected '
+            f'{expected}, as in another split, or when the builder was made'
+          )
         if num_classes is not None:
           labels.check_range(num_classes)
         if name in self.shuffle:
@@ -213,38 +228,45 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     parts = itertools.chain(options, *states.values())
     return hashlib.sha256(repr((*parts,)).encode()).hexdigest()
 
-  def label_feature(self) -> tfds.features.ClassLabel:
-    """Returns the feature of the label, the same for all splits."""
-    doc = 'Class of the image, as in the label file.'
-    if self.class_names is not None:
-      return tfds.features.ClassLabel(names=self.class_names, doc=doc)
-    number, names = self.num_classes, None
-    if not number and not (self.image_dir or self.label_file or self.splits):
-      number = imagenet.NUM_CLASSES
-    elif not number:
-      # Whoever builds is told what is wrong.
-      with contextlib.suppress(errors.InputError, OSError):
-        parts, names, _ = self._find(None)
-        counts = []
+  def label_feature(self, built: str) -> dict[str, Any]:
+    """Returns the feature `label`, or `labels`; the same for all splits.
+
+    If the label files are gone, the dataset in `built` tells which.
+    """
+    number, names, several = self.num_classes, self.class_names, False
+    said = splits_lib.said(self.splits, self.image_dir, self.label_file)
+    if not (self.image_dir or self.label_file or self.splits):
+      number = number or imagenet.NUM_CLASSES
+    elif not number or splits_lib.may_have_lists(said):
+      try:
+        parts, of_folders, _ = splits_lib.find(said, None)
+        found, counts = names or of_folders, []
         for _, label_file in parts.values():
-          count, names = self._classes(label_file, names)
+          count, found, has_lists = self._classes(label_file, found)
+          several |= has_lists
           counts.append(count)
-        number = max(counts)
-    if names:
-      return tfds.features.ClassLabel(names=names, doc=doc)
-    return tfds.features.ClassLabel(num_classes=number, doc=doc)
+        if not number:
+          number, names = max(counts), found
+      except (errors.InputError, OSError):  # Whoever builds is told why.
+        with contextlib.suppress(errors.FileError):
+          several = metadata.has_lists(metadata.read_features(built)[0])
+    return features.of_label(number, names, several)
 
   def _classes(
     self, label_file: str | None, names: splits_lib.Names
-  ) -> tuple[int, splits_lib.Names]:
-    """Returns how many classes there are, and their names if they have some."""
+  ) -> tuple[int, splits_lib.Names, bool]:
+    """Returns how many classes there are, and their names if they have some.
+
+    And whether an image has a list of them.
+    """
     if not label_file:
-      return len(names or imagenet.wnids()), names
-    key = storage.identity_of(label_file), names
+      return len(names or imagenet.wnids()), names, False
+    key = storage.identity_of(label_file), names and tuple(names)
     if key not in _CLASSES:
       labels = discovery.read_labels(label_file, names)
       self._labels_read[label_file] = labels
-      _CLASSES[key] = labels.num_classes(), labels.class_names or names
+      names = labels.class_names or names
+      _CLASSES[key] = labels.num_classes(), names, labels.several
     return _CLASSES[key]
 
   def checks(self) -> jpeg.Checks:

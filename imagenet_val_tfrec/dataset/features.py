@@ -9,11 +9,33 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from imagenet_val_tfrec.records import metadata
+
 # Where the config asks for it.
 OF_NAME = {
   'file_name': tfds.features.Text(doc='Name of the file, as in the labels.')
 }
 _THREE_AXES = {'jpeg', 'png'}  # As TFDS decodes them.
+
+
+def of_label(
+  num_classes: int | None, names: Sequence[str] | None, several: bool
+) -> dict[str, Any]:
+  """Returns the feature of the label; or of the list of labels of an image."""
+  doc = f'Class{"es" * several} of the image, as in the label file.'
+  number = None if names else num_classes
+  one = functools.partial(
+    tfds.features.ClassLabel, num_classes=number, names=names or None
+  )
+  if several:
+    return {'labels': tfds.features.Sequence(one(), doc=doc)}
+  return {'label': one(doc=doc)}
+
+
+def class_label(features: Any) -> tfds.features.ClassLabel:
+  """Returns the feature of one label, whose classes are those of all."""
+  several = metadata.has_lists(features)
+  return features['labels'].feature if several else features['label']
 
 
 class Image(tfds.features.Image):

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from imagenet_val_tfrec.core import errors, storage
+from imagenet_val_tfrec.dataset import features
 from imagenet_val_tfrec.dataset.config import ImagenetValTfrecConfig
 from imagenet_val_tfrec.inputs import join
 from imagenet_val_tfrec.records import counting, jpeg
@@ -92,8 +93,7 @@ def check(
     state = config.find_state(manual_dir, limit or 0)
     if state == (builder.info.metadata or {}).get('input_state'):
       return True
-    num_classes = builder.info.features['label'].num_classes
-    examples = config.examples(manual_dir, limit or 0, num_classes)
+    examples = config.examples(manual_dir, limit or 0, builder.info.features)
   except (OSError, errors.InputError) as e:
     if limit is not None:
       _check_same_part(builder.info, limit)
@@ -202,7 +202,7 @@ def _check_same_classes(builder: tfds.core.DatasetBuilder) -> None:
   # TFDS lets other names pass (docs/faults.py class_names).
   try:
     found = tfds.features.FeaturesDict.from_config(builder.data_dir)
-    on_disk = found['label']
+    on_disk = features.class_label(found)
   except (KeyError, TypeError, ValueError) as e:
     what = f'TFDS cannot read {metadata_lib.FEATURES}: {errors.quoted(str(e))}'
     raise _refused(builder.data_dir, what) from e
@@ -212,7 +212,7 @@ def _check_same_classes(builder: tfds.core.DatasetBuilder) -> None:
       f"this dataset has the features {', '.join(sorted(found))}; today's "
       f'config asks for {", ".join(sorted(builder.info.features))}',
     )
-  today = builder.info.features['label']
+  today = features.class_label(builder.info.features)
   if today.num_classes and _names(on_disk) != _names(today):
     raise _refused(
       builder.data_dir,

@@ -76,6 +76,14 @@ def said(
   return places
 
 
+def may_have_lists(places: Mapping[str, Place]) -> bool:
+  """Whether images may have lists of labels; only reading tells if they do."""
+  return any(
+    label_file.endswith('.jsonl') if label_file else image_dir
+    for image_dir, label_file in places.values()
+  )
+
+
 def find(places: Mapping[str, Place], manual_dir: str | None) -> Found:
   """Finds the images of each split, and the label file if there is one.
 

@@ -54,7 +54,7 @@ def find_names(
   elif isinstance(names, str | os.PathLike):
     path = os.fspath(names)
     read = discovery.read_labels(path)
-    names, labels = read.names, read.labels
+    names, labels = read.names, None if read.several else read.labels
   if total is not None and len(names) < total:
     raise errors.InputError(
       f'{path}: {len(names):,} names, expected one for each of {total:,} images'

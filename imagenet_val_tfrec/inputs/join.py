@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.inputs import entries, sources
@@ -86,10 +87,14 @@ class Examples:
 
   def overhead(self) -> int:
     """Returns how many bytes a record takes beside its image, at most."""
-    if not self.with_names:
-      return record_lib.MAX_OVERHEAD
-    longest = max(len(self.file_name(i)) for i in range(len(self)))
-    return record_lib.MAX_OVERHEAD + record_lib.NAME_OVERHEAD + longest
+    overhead = record_lib.MAX_OVERHEAD
+    if self.with_names:
+      longest = max(len(self.file_name(i)) for i in range(len(self)))
+      overhead += record_lib.FIELD_OVERHEAD + longest
+    if isinstance(self.labels.labels, record_lib.Lists):
+      most = max(map(len, self.labels.labels)) * record_lib.LABEL_BYTES
+      overhead += record_lib.FIELD_OVERHEAD + most
+    return overhead
 
   def image_bytes(self) -> int:
     """Returns the bytes of all images together."""
@@ -102,10 +107,16 @@ class Examples:
     folder of the same images have one fingerprint.
     """
     sha256 = hashlib.sha256(b'with names' * self.with_names)
+    labels: Any = self.labels.labels
+    if isinstance(labels, record_lib.Lists):
+      sha256.update(
+        b'with lists' + array.array('q', map(len, labels)).tobytes()
+      )
     for start in range(0, len(self), _CHUNK):
       part = slice(start, start + _CHUNK)
-      for numbers in (self.labels.labels[part], self.sizes[part]):
-        sha256.update(array.array('q', numbers).tobytes())
+      for numbers in (labels[part], self.sizes[part]):
+        flat = getattr(numbers, 'numbers', numbers)
+        sha256.update(array.array('q', flat).tobytes())
       names = '\n'.join(self.labels.names[part])
       sha256.update(names.encode('utf-8', 'surrogateescape'))
     return sha256.hexdigest()

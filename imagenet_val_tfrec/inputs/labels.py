@@ -6,40 +6,23 @@ Every error carries `path:line`.
 from __future__ import annotations
 
 import array
-import csv
 import dataclasses
 import hashlib
 import itertools
-import json
-import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from typing import IO
+from collections.abc import Iterable, Sequence
+from typing import IO, Any
 
 from imagenet_val_tfrec.core import errors, magic, storage
-from imagenet_val_tfrec.inputs import entries
+from imagenet_val_tfrec.inputs import entries, label_lines
 from imagenet_val_tfrec.records import record as record_lib
 
-_EXPECTED = 'expected one "NAME LABEL" a line, e.g. "rose_01.jpg 3"'
 _BOM = b'\xef\xbb\xbf'
 _LONGEST_LINE = 1 << 16
-_OLD_MAC = r"has the line ends of old Macs (run: tr '\r' '\n')"
-_WNID = re.compile('n[0-9]{8}')
-_KAGGLE_HEADER = ['ImageId', 'PredictionString']
-_CSV = 'expected one "NAME,LABEL" a line, e.g. "rose_01.jpg,3"'
-_JSONL = 'expected {"file_name": "rose_01.jpg", "label": 3} on each line'
-# Columns of a CSV file, as people call them; the first is Hugging Face's word.
-_NAME_COLUMNS = ('file_name', 'filename', 'file', 'image', 'path', 'name')
-_LABEL_COLUMNS = ('label', 'labels', 'class', 'category', 'target')
 
 
 class LabelError(errors.InputError):
   """A label file that cannot be used; the message has path and line."""
-
-
-# Reads one line: a name and its label, digits or a word, or None for a line
-# without them. Raises ValueError that says why a line cannot be read.
-ReadLine = Callable[[str], tuple[str, str] | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +30,8 @@ class Labels:
   """Labelled image names, in file order.
 
   Names are relative, with `/` between folders, each one once; labels are 0 or
-  more; lines count from 1, and there are none if the labels are folders.
+  more, or such lists; lines count from 1, and there are none if the labels are
+  folders.
   `sha256` is of the file's bytes. The file is `cut_short` if its last line has
   no line end. Its `file_state` is that of `storage.state_of` when it was read;
   None if that is not known. `class_names` are known where labels are words.
@@ -55,7 +39,7 @@ class Labels:
 
   path: str
   names: Sequence[str]
-  labels: Sequence[int]
+  labels: Sequence[record_lib.Label]
   lines: Sequence[int]
   sha256: str
   cut_short: bool = False
@@ -64,6 +48,11 @@ class Labels:
 
   def __len__(self) -> int:
     return len(self.names)
+
+  @property
+  def several(self) -> bool:
+    """Whether each image has a list of labels."""
+    return isinstance(self.labels, record_lib.Lists)
 
   def where(self, index: int) -> str:
     """Returns `path:line` of the name at `index`, or the path alone."""
@@ -79,9 +68,25 @@ class Labels:
       cut_short=self.cut_short and stop >= len(self),
     )
 
+  def in_order(self, order: Sequence[int]) -> Labels:
+    """Returns the names at these indices."""
+    labels: Any = array.array('i')
+    if self.several:
+      labels = record_lib.Lists(labels)
+    labels.extend(map(self.labels.__getitem__, order))
+    return dataclasses.replace(
+      self,
+      names=[self.names[i] for i in order],
+      labels=labels,
+      lines=[self.lines[i] for i in order] if self.lines else (),
+      cut_short=False,
+    )
+
   def num_classes(self) -> int:
     """Returns the number of classes: the largest label plus one."""
-    return max(self.labels) + 1
+    labels: Any = self.labels
+    most: int = max(labels.numbers if self.several else labels)
+    return most + 1
 
   def check_range(self, num_classes: int) -> None:
     """Raises LabelError if a label is not below `num_classes`."""
@@ -89,7 +94,8 @@ class Labels:
       return
     found = (
       f'{self.where(i)}: {errors.quoted(self.names[i])} has label {label}'
-      for i, label in enumerate(self.labels)
+      for i, of_image in enumerate(self.labels)
+      for label in record_lib.each(of_image)
       if record_lib.label_problem(label, num_classes)
     )
     what = f'labels are out of range 0..{num_classes - 1}'
@@ -102,10 +108,10 @@ def read_labels(path: str, class_names: Sequence[str] | None = None) -> Labels:
 
   A CSV file is Kaggle's `LOC_val_solution.csv`, by its header; else it has
   columns for name and label, by a header, or just these two. A line of `.jsonl`
-  is an object with `file_name` and `label`. Blank lines, a byte order mark,
-  tabs and CRLF are fine. Where labels are words, they are `class_names`; or,
-  sorted, become them. Raises LabelError if a line is not as expected, or a name
-  occurs twice.
+  is an object with `file_name` and `label`, or, on all lines, with a list of
+  labels. Blank lines, a byte order mark, tabs and CRLF are fine. Where labels
+  are words, they are `class_names`; or, sorted, become them. Raises LabelError
+  if a line is not as expected, or a name occurs twice.
   """
   with storage.open_file(path) as file:
     try:
@@ -119,12 +125,7 @@ def parse_labels(
   file: IO[bytes], *, path: str, class_names: Sequence[str] | None = None
 ) -> Labels:
   """As `read_labels`, from an open file."""
-  read_line: ReadLine = _read_line
-  expected = _EXPECTED
-  if path.endswith('.csv'):
-    read_line, expected = _CsvReader().read_line, _CSV
-  elif path.endswith('.jsonl'):
-    read_line, expected = _read_json_line, _JSONL
+  read_line, expected = label_lines.reader_of(path)
   labels = _parse(file, path, read_line, expected, class_names)
   _refuse_twice(labels)
   return labels
@@ -133,16 +134,37 @@ def parse_labels(
 def _parse(
   file: IO[bytes],
   path: str,
-  read_line: ReadLine,
+  read_line: label_lines.ReadLine,
   expected: str,
   class_names: Sequence[str] | None,
 ) -> Labels:
   names: list[str] = []
   labels, numbers = array.array('i'), array.array('i')
+  ends = array.array('q', [0])  # Of the lists among the labels.
   words: dict[str, int] = {}
   problems = errors.Offenders()
   sha256 = hashlib.sha256()
   raw, blank = b'\n', True
+
+  def number_of(label: str, name: str) -> int:
+    is_number = label_lines.is_number(label)
+    if is_number and words:
+      raise ValueError(
+        f'label of {errors.quoted(name)} is the number {label}, expected a '
+        f'word, such as {errors.quoted(next(iter(words)))} before it'
+      )
+    if is_number:
+      return _number(label, name)
+    if (
+      not label[:1].isalpha()
+      or '\n' in label
+      or (labels and not words)
+      or (not names and _mistaken(text, blank, expected))
+    ):
+      what = label_lines.no_number(label)
+      raise ValueError(f'label of {errors.quoted(name)} is {what}')
+    return words.setdefault(label, len(words))
+
   lines = iter(lambda: file.readline(_LONGEST_LINE), b'')
   for number, raw in enumerate(lines, 1):
     sha256.update(raw)
@@ -152,25 +174,26 @@ def _parse(
         raise ValueError('a line without end')
       line = read_line(text.decode('utf-8').rstrip('\r\n'))
       if line:
-        name, label = entries.labelled_name(line[0]), line[1]
-        if _is_number(label):
-          value = _number(label, name)
-        elif (
-          not label[0].isalpha()
-          or (names and not words)
-          or (not names and _mistaken(text, blank, expected))
-        ):
-          what = f'{errors.quoted(label)}, expected digits 0-9 only'
-          raise ValueError(f'label of {errors.quoted(name)} is {what}')
-        else:
-          value = words.setdefault(label, len(words))
-        if words and _is_number(label):
+        name, found = entries.labelled_name(line[0]), line[1]
+        is_list = isinstance(found, list)
+        if names and is_list != (len(ends) > 1):
+          what = 'a list' if is_list else f'{found}, not a list'
           raise ValueError(
-            f'label of {errors.quoted(name)} is the number {label}, expected a '
-            f'word, such as {errors.quoted(next(iter(words)))} before it'
+            f'label of {errors.quoted(name)} is {what}, unlike those before '
+            'it; write lists on all lines, such as [3] for one label'
           )
+        start = len(labels)
+        for label in found if isinstance(found, list) else (found,):
+          labels.append(number_of(label, name))
+        if is_list:
+          of_image = labels[start:]
+          if len({*of_image}) < len(of_image):
+            raise ValueError(
+              f'labels of {errors.quoted(name)} name a class twice: '
+              f'{errors.quoted(", ".join(found))}'
+            )
+          ends.append(len(labels))
         names.append(name)
-        labels.append(value)
         numbers.append(number)
     except ValueError as e:
       # Before the first label it may be another file altogether.
@@ -187,10 +210,13 @@ def _parse(
     raise LabelError(problems.message('lines cannot be read', f'{expected}.'))
   if not names:
     raise LabelError(f'{path}: an empty file, no labels; {expected}')
+  several = len(ends) > 1
+  if not labels:
+    raise LabelError(f'{path}: all lists of labels are empty')
   result = Labels(
     path=path,
     names=names,
-    labels=labels,
+    labels=record_lib.Lists(labels, ends) if several else labels,
     lines=numbers,
     sha256=sha256.hexdigest(),
     cut_short=not raw.endswith(b'\n'),
@@ -208,27 +234,30 @@ def _number_words(
   in_order = tuple(class_names or sort_classes(words))
   index = {name: label for label, name in enumerate(in_order)}
   if {*words} - {*index}:
-    found = (
+    lines = (
       f'{labels.where(i)}: {errors.quoted(labels.names[i])} has label '
       f'{errors.quoted(words[label])}'
-      for i, label in enumerate(labels.labels)
+      for i, of_image in enumerate(labels.labels)
+      for label in record_lib.each(of_image)
       if words[label] not in index
     )
     advice = f'They are {errors.some(in_order)}.'
     what = 'labels are not among the class names'
-    raise LabelError(errors.offenders(what, found, advice))
+    raise LabelError(errors.offenders(what, lines, advice))
   number = [index[word] for word in words]
-  return dataclasses.replace(
-    labels,
-    labels=array.array('i', map(number.__getitem__, labels.labels)),
-    class_names=in_order,
-  )
+  found: Any = labels.labels
+  if labels.several:
+    found = found.mapped(number.__getitem__)
+  else:
+    found = array.array('i', map(number.__getitem__, found))
+  return dataclasses.replace(labels, labels=found, class_names=in_order)
 
 
 def sort_classes(names: Iterable[str]) -> list[str]:
   """Returns names of classes as numbers if all are, else as text."""
   names = sorted(names)
-  return sorted(names, key=int) if all(map(_is_number, names)) else names
+  are_numbers = all(map(label_lines.is_number, names))
+  return sorted(names, key=int) if are_numbers else names
 
 
 def _refuse_twice(labels: Labels) -> None:
@@ -275,96 +304,12 @@ def _mistaken(text: bytes, blank: bool, expected: str) -> str:
   if b'\0' in text:
     return 'is not text, so not a label file'
   start = text.lstrip()
-  if blank and start.startswith((b'{', b'[')) and expected != _JSONL:
+  is_json = start.startswith((b'{', b'['))
+  if blank and is_json and expected != label_lines.JSONL:
     return f'is JSON; write it out as lines: {expected}'
   if blank and b'\r' in start.rstrip() and b'\n' not in start:
-    return _OLD_MAC
+    return label_lines.OLD_MAC
   return ''
-
-
-def _read_line(line: str) -> tuple[str, str] | None:
-  """Reads `NAME LABEL`, with blanks or tabs between; a name may hold blanks."""
-  if '\r' in line:
-    raise ValueError(f'the line {_OLD_MAC}: found {errors.quoted(line)}')
-  name, tab, label = line.strip(' \t').rpartition('\t')
-  if not tab:
-    name, _, label = line.strip(' ').rpartition(' ')
-  name, label = name.strip(' \t'), label.strip(' \t')
-  if not label:
-    return None
-  if not name:
-    raise ValueError(_one_column(label))
-  if not _is_number(label) and _is_number(name):
-    raise ValueError(f'columns are swapped: found {errors.quoted(line)}')
-  return name, label
-
-
-class _CsvReader:
-  """Reads the lines of a CSV file; the first one may be a header."""
-
-  def __init__(self) -> None:
-    self._columns: tuple[int, int] | None = None
-    self._is_kaggle = False
-
-  def read_line(self, line: str) -> tuple[str, str] | None:
-    try:
-      fields = next(csv.reader([line], strict=True), [])
-    except csv.Error as e:
-      raise ValueError(f'{e}: found {errors.quoted(line)}') from e
-    if not fields:
-      return None
-    if self._columns is None:
-      self._columns, is_header = self._read_header(fields)
-      if is_header:
-        return None
-    if len(fields) <= max(self._columns):
-      raise ValueError(f'{len(fields)} columns: found {errors.quoted(line)}')
-    name, label = (fields[column].strip() for column in self._columns)
-    if self._is_kaggle:
-      name, label = f'{name}.JPEG', label.partition(' ')[0]
-      if not _WNID.fullmatch(label) or name == '.JPEG':
-        expected = 'expected "NAME,nXXXXXXXX x y x y …"'
-        raise ValueError(f'found {errors.quoted(line)}, {expected}')
-    if not (name and label):
-      raise ValueError(f'no name or no label: found {errors.quoted(line)}')
-    return name, label
-
-  def _read_header(self, fields: list[str]) -> tuple[tuple[int, int], bool]:
-    """Returns the columns of name and label, and if these are their titles."""
-    if fields == _KAGGLE_HEADER:
-      self._is_kaggle = True
-      return (0, 1), True
-    titles = [field.strip().lower() for field in fields]
-    found = [
-      next((titles.index(word) for word in words if word in titles), None)
-      for words in (_NAME_COLUMNS, _LABEL_COLUMNS)
-    ]
-    name, label = found
-    if name is not None and label is not None:
-      return (name, label), True
-    if len(fields) != 2:
-      raise ValueError(
-        f'{len(fields)} columns, without a header such as "file_name,label": '
-        f'found {errors.quoted(",".join(fields))}'
-      )
-    return (0, 1), False
-
-
-def _read_json_line(line: str) -> tuple[str, str] | None:
-  """Reads `{"file_name": …, "label": …}`."""
-  if not line.strip():
-    return None
-  try:
-    found = json.loads(line)
-  except RecursionError as e:
-    raise ValueError('too many brackets') from e
-  name, label = (
-    found.get(key) if isinstance(found, dict) else None
-    for key in ('file_name', 'label')
-  )
-  if not isinstance(name, str) or type(label) not in (int, str):
-    raise ValueError(f'found {errors.quoted(line)}')
-  return name, str(label)
 
 
 def _number(digits: str, name: str) -> int:
@@ -374,23 +319,3 @@ def _number(digits: str, name: str) -> int:
     problem = f'out of range: {errors.quoted(digits)}'
     raise ValueError(f'label of {errors.quoted(name)} is {problem}')
   return int(digits)
-
-
-def _is_number(text: str) -> bool:
-  return text.isascii() and text.isdigit()
-
-
-def _one_column(line: str) -> str:
-  """Says why there are not two columns."""
-  found = f'found {errors.quoted(line)}'
-  if _is_number(line):
-    return (
-      f"only a number: {found}. Bare ids, as in the ILSVRC devkit's ground "
-      'truth, have no names and are numbered differently; leave the label file '
-      'out to use the true labels'
-    )
-  if ',' in line:
-    return f'commas between the columns, expected a space: {found}'
-  if any(letter.isspace() for letter in line):
-    return f'an unusual blank between the columns, expected a space: {found}'
-  return f'no label: {found} (is the file cut?)'

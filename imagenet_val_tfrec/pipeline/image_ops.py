@@ -22,11 +22,16 @@ Fields = Mapping[str, tf.Tensor]
 _MARGIN = 2
 
 _FIELDS = {
-  'label': tf.io.FixedLenFeature([], tf.int64),
+  'label': tf.io.FixedLenFeature([], tf.int64, -1),  # If there is none.
   'height': tf.io.FixedLenFeature([], tf.int64),
   'width': tf.io.FixedLenFeature([], tf.int64),
   'image': tf.io.FixedLenFeature([], tf.string),  # Encoded.
 }
+# With no operation more, whatever it is: each costs.
+_WRONG_LABEL = (
+  'the label is out of range, or missing (records of several `labels` are for '
+  'tfds.load alone)'
+)
 
 
 def parse_record(record: tf.Tensor) -> Fields:
@@ -40,7 +45,7 @@ def label_of(fields: Fields, num_classes: int | None = None) -> tf.Tensor:
   label = fields['label']
   most = tf.int32.max if num_classes is None else num_classes - 1
   in_range = (label >= 0) & (label <= tf.cast(most, label.dtype))
-  with tf.control_dependencies([_check(in_range, 'the label is out of range')]):
+  with tf.control_dependencies([_check(in_range, _WRONG_LABEL)]):
     return tf.cast(label, tf.int32)
 
 

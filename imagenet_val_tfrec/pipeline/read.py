@@ -12,6 +12,7 @@ from etils import epath
 
 from imagenet_val_tfrec.core import errors, storage
 from imagenet_val_tfrec.records import counting, metadata, raw_files
+from imagenet_val_tfrec.records import record as record_lib
 
 Source: TypeAlias = 'tfds.core.DatasetBuilder | str | os.PathLike[str]'
 
@@ -100,6 +101,8 @@ def _files_of(builder: tfds.core.DatasetBuilder, split: str) -> RecordFiles:
       f'{where} is not prepared; build it first, or name the version folder of '
       'one that is'
     )
+  if metadata.has_lists(info.features):
+    raise ValueError(f'{where} has {record_lib.SEVERAL}')
   needed = ('label', 'height', 'width', 'image')
   if missing := [name for name in needed if name not in info.features]:
     raise ValueError(

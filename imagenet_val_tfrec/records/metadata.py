@@ -21,8 +21,10 @@ from imagenet_val_tfrec.core import errors, small_files, storage
 INFO = 'dataset_info.json'
 FEATURES = 'features.json'
 METADATA = 'metadata.json'
+# Of the feature `label`, or of `labels`.
 CLASS_NAMES = 'label.labels.txt'
-SMALL_FILES = (INFO, FEATURES, METADATA, CLASS_NAMES)
+_CLASS_NAMES = (CLASS_NAMES, 'labels.labels.txt')
+SMALL_FILES = (INFO, FEATURES, METADATA, *_CLASS_NAMES)
 
 _MOST_BYTES = 4 << 20
 _MOST_SHARDS = 99_999
@@ -111,10 +113,17 @@ def read_features(folder: str) -> tuple[Collection[str], int | None]:
         path, f'a feature of class {errors.quoted(name)}, which is not of TFDS'
       )
   label = features.get('label')
+  if has_lists(features):
+    label = features['labels'].sequence.feature
   num_classes = label.class_label.num_classes if label else 0
   if num_classes < 0:
     raise errors.FileError(path, f'{num_classes:,} classes')
   return features, num_classes or None
+
+
+def has_lists(features: Collection[str]) -> bool:
+  """Whether an image has a list of labels, by the names of the features."""
+  return 'labels' in features and 'label' not in features
 
 
 def is_shuffled(folder: str) -> bool:
@@ -138,7 +147,7 @@ def problems(folder: str, classes: int | None) -> Iterator[errors.FileError]:
       if name == METADATA:
         _read(small_files.read_json, path, _SCHEMA, _MOST_BYTES)
       elif name.endswith('.labels.txt'):
-        _check_class_names(path, classes if name == CLASS_NAMES else None)
+        _check_class_names(path, classes if name in _CLASS_NAMES else None)
     except errors.FileError as e:
       yield e
 

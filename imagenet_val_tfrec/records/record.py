@@ -1,5 +1,7 @@
 """The record with five fields, or six, written and read without TensorFlow.
 
+Where an image has several labels, `labels` is in place of `label`.
+
 A record is a `tf.train.Example` in a TFRecord frame. Its bytes are those of
 `Example.SerializeToString(deterministic=True)`, map keys in sorted order,
 written by `tf.io.TFRecordWriter`. (In another order, the map may be serialised
@@ -11,10 +13,12 @@ https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import functools
 import re
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias, overload
 
 import google_crc32c
 from google.protobuf import message as protobuf
@@ -24,16 +28,23 @@ from imagenet_val_tfrec.records import frames, images, jpeg
 
 # What a record adds to its image: frame, field names, tags, shape and label.
 # This is the most, for labels up to MAX_LABEL and images below 2**28 bytes. A
-# file name takes its own bytes and these more.
+# file name, or a list of labels, takes its own bytes and these more; a label in
+# a list at most `LABEL_BYTES`.
 MAX_OVERHEAD = 128
-NAME_OVERHEAD = 32
+FIELD_OVERHEAD = 32
+LABEL_BYTES = 5
 
 MAX_LABEL = 2**31 - 1  # `legacy.parser` returns int32.
 
 # Tags of the wire format: field number << 3 | 2 (length-delimited).
 _FIELD_1, _FIELD_2, _FIELD_3 = b'\x0a', b'\x12', b'\x1a'
 _IMAGE_KEY = b'\x0a\x05image\x12'
-_INTEGERS = ('label', 'height', 'width', 'chans')
+_SHAPE = ('height', 'width', 'chans')
+_INTEGERS = 'int64_list'
+SEVERAL = (
+  "several labels an image ('labels'), expected one ('label'): these are for "
+  'datasets of TFDS alone; build one from the images, and read it by tfds.load'
+)
 _VARINT = rb'([\x80-\xff]{0,4}[\0-\x7f])'
 _FEATURES = re.compile(_FIELD_1 + _VARINT, re.DOTALL)
 # Lengths of the map entry, its Feature, its BytesList and the image.
@@ -43,17 +54,69 @@ _IMAGE_ENTRY = re.compile(
 )
 # Protobuf takes up to twelve times as much memory for a hostile record.
 _MOST_PARSED = 16 << 20
-_HEAD = 1 << 13  # Most bytes of a record without its image.
+# Most bytes of a record without its image; so its labels fit that fit in a line
+# of a label file.
+_HEAD = 1 << 16
+
+Label: TypeAlias = 'int | tuple[int, ...]'
+
+
+class Lists(Sequence[tuple[int, ...]]):
+  """Lists of integers, kept in two arrays: all `numbers`, and the `ends`.
+
+  Before the ends of the lists stands a 0.
+  """
+
+  def __init__(
+    self, numbers: array.array[int], ends: array.array[int] | None = None
+  ):
+    self.numbers = numbers
+    self.ends = array.array('q', [0]) if ends is None else ends
+
+  def __len__(self) -> int:
+    return len(self.ends) - 1
+
+  @overload
+  def __getitem__(self, index: int) -> tuple[int, ...]: ...
+  @overload
+  def __getitem__(self, index: slice) -> Lists: ...
+  def __getitem__(self, index: int | slice) -> tuple[int, ...] | Lists:
+    if isinstance(index, slice):
+      some = Lists(self.numbers[:0])
+      some.extend(map(self.__getitem__, range(len(self))[index]))
+      return some
+    return tuple(self.numbers[self.ends[index] : self.ends[index + 1]])
+
+  def append(self, numbers: Iterable[int]) -> None:
+    """Adds a list."""
+    self.numbers.extend(numbers)
+    self.ends.append(len(self.numbers))
+
+  def extend(self, lists: Iterable[Iterable[int]]) -> None:
+    """Adds some lists."""
+    for numbers in lists:
+      self.append(numbers)
+
+  def mapped(self, function: Callable[[int], int]) -> Lists:
+    """Returns lists of what the function makes of each number."""
+    numbers = array.array(self.numbers.typecode, map(function, self.numbers))
+    return Lists(numbers, self.ends)
+
+
+def each(label: Label) -> tuple[int, ...]:
+  """Returns the labels of one image."""
+  return label if isinstance(label, tuple) else (label,)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
   """One example; `chans` and `image` as stored in the image's file.
 
-  If the file name is empty, there is no such field.
+  If the file name is empty, there is no such field. If the label is a tuple,
+  the field is `labels`.
   """
 
-  label: int
+  label: Label
   height: int
   width: int
   chans: int
@@ -73,7 +136,12 @@ def serialise(record: Record) -> list[bytes]:
   if record.file_name:
     before += _entry('file_name', _FIELD_1, record.file_name)
   before += _integer('height', record.height) + head
-  after = _integer('label', record.label) + _integer('width', record.width)
+  label = record.label
+  if isinstance(label, int):
+    after = _integer('label', label) + _integer('width', record.width)
+  else:
+    after = _entry('labels', _FIELD_3, b''.join(map(_varint, label)))
+    after += _integer('width', record.width)
   features = len(before) + size + len(after)
   before = _FIELD_1 + _varint(features) + before  # Example.features
   crc = google_crc32c.value(before)
@@ -88,10 +156,11 @@ def serialise(record: Record) -> list[bytes]:
   ]
 
 
-def parse(payload: bytes) -> Record:
+def parse(payload: bytes, several: bool = False) -> Record:
   """Reads a serialised `tf.train.Example`; further features are passed over.
 
-  Raises RecordError if it is none, or a field is missing or not as expected.
+  It has a list of `labels` if there are `several`, else one `label`. Raises
+  RecordError if it is none, or a field is missing or not as expected.
   """
   image = None
   if apart := _without_image(payload):
@@ -102,29 +171,38 @@ def parse(payload: bytes) -> Record:
     )
   else:
     features = dict(_parse(payload, 'Example').features.feature)
-  expected = _INTEGERS if apart else (*_INTEGERS, 'image')
+  of_label = 'labels' if several else 'label'
+  expected = (of_label, *_SHAPE) if apart else (of_label, *_SHAPE, 'image')
   if missing := [name for name in expected if name not in features]:
+    if missing == ['label'] and 'labels' in features:
+      raise frames.RecordError(SEVERAL)
     raise frames.RecordError(
-      f'no field {", ".join(map(repr, missing))}; expected label, height, '
+      f'no field {", ".join(map(repr, missing))}; expected {of_label}, height, '
       'width, chans and image'
     )
   if image is None:
     image = _only('image', features['image'], 'bytes_list')
   elif 'image' in features:
     raise frames.RecordError("field 'image' occurs twice, expected one")
-  integers = {
-    name: _only(name, features[name], 'int64_list') for name in _INTEGERS
-  }
+  integers = {name: _only(name, features[name], _INTEGERS) for name in _SHAPE}
+  if several:
+    values = features['labels']
+    # Of an empty list TFDS writes no kind.
+    has_kind = values.WhichOneof('kind')
+    label = tuple(_values('labels', values, _INTEGERS)) if has_kind else ()
+  else:
+    label = _only('label', features['label'], _INTEGERS)
   file_name = b''
   if 'file_name' in features:
     file_name = _only('file_name', features['file_name'], 'bytes_list')
-  return Record(**integers, image=image, file_name=file_name)
+  return Record(label=label, **integers, image=image, file_name=file_name)
 
 
 def read(
   reader: storage.RandomReader,
   frame: frames.Frame,
   max_pixels: int = jpeg.MAX_PIXELS,
+  several: bool = False,
 ) -> Record:
   """Reads a record from an open file; RecordError as in `parse`.
 
@@ -132,7 +210,7 @@ def read(
   No more than two copies of it are in memory at a time.
   """
   most = max(max_pixels, jpeg.MAX_PIXELS) + _HEAD
-  return parse(frame.payload(reader, most))
+  return parse(frame.payload(reader, most), several)
 
 
 def label_problem(label: int, num_classes: int | None = None) -> str:
@@ -151,8 +229,9 @@ def check(
   The image may promise any number of pixels, but too many are not decoded.
   Raises FormatError if it cannot be used, else RecordError.
   """
-  if problem := label_problem(record.label, num_classes):
-    raise frames.RecordError(problem)
+  for label in each(record.label):
+    if problem := label_problem(label, num_classes):
+      raise frames.RecordError(problem)
   # The writer of the record decided what an image may be.
   shape = images.read_shape(record.image, images.ALL)
   stored = jpeg.Shape(record.height, record.width, record.chans)
@@ -212,14 +291,19 @@ def _parse(content: bytes, kind: str) -> Any:
 
 def _only(name: str, feature: Any, kind: str) -> Any:
   """Returns the one value of a feature, which is of that kind."""
-  if feature.WhichOneof('kind') != kind:
-    expected = 'bytes' if kind == 'bytes_list' else 'integers'
-    raise frames.RecordError(f'field {name!r} holds no {expected}')
-  values = getattr(feature, kind).value
+  values = _values(name, feature, kind)
   if len(values) != 1:
     many = 'several values' if values else 'no value'
     raise frames.RecordError(f'field {name!r} holds {many}, expected one')
   return values[0]
+
+
+def _values(name: str, feature: Any, kind: str) -> Any:
+  """Returns the values of a feature, which is of that kind."""
+  if feature.WhichOneof('kind') != kind:
+    expected = 'bytes' if kind == 'bytes_list' else 'integers'
+    raise frames.RecordError(f'field {name!r} holds no {expected}')
+  return getattr(feature, kind).value
 
 
 @functools.lru_cache(maxsize=1 << 14)  # Sizes and labels recur.
@@ -229,8 +313,8 @@ def _integer(key: str, value: int) -> bytes:
 
 
 def _entry(key: str, kind: bytes, value: bytes) -> bytes:
-  """Returns the map entry of a feature with one value."""
-  feature = _FIELD_1 + _varint(len(value)) + value  # Its list.
+  """Returns the map entry of a feature; `value` is that of its list."""
+  feature = _FIELD_1 + _varint(len(value)) + value if value else b''
   feature = kind + _varint(len(feature)) + feature
   name = key.encode()
   entry = _FIELD_1 + _varint(len(name)) + name

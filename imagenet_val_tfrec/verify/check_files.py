@@ -9,6 +9,7 @@ from imagenet_val_tfrec.core import errors
 from imagenet_val_tfrec.inputs import imagenet
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import counting, metadata
+from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.verify.check_records import (
   MOST_LISTED,
   UNKNOWN_LABEL,
@@ -83,7 +84,11 @@ def _check_labels(
   for content, start in zip(contents, starts, strict=True):
     # After damage nobody knows which record is which.
     sure = min(content.damages, default=len(content.labels))
-    known = [i for i in range(sure) if content.labels[i] != UNKNOWN_LABEL]
+    known = [
+      i
+      for i in range(sure)
+      if record_lib.each(content.labels[i]) != (UNKNOWN_LABEL,)
+    ]
     wrong = [
       i
       for i in known
@@ -95,11 +100,10 @@ def _check_labels(
       at = start + i
       offset = content.offsets[i]
       is_official = imagenet.is_official(labels.names[at])
-      shown = imagenet.named if is_official else str
       yield Finding(
         content.path,
-        f'label {shown(content.labels[i])}, expected '
-        f'{shown(labels.labels[at])} as in '
+        f'label {_shown(content.labels[i], is_official)}, expected '
+        f'{_shown(labels.labels[at], is_official)} as in '
         f'{labels.where(at)} ({errors.quoted(labels.names[at])})',
         record=i,
         offset=None if offset < 0 else offset,
@@ -110,3 +114,10 @@ def _check_labels(
         f'{len(wrong):,} of {len(known):,} labels are not those of '
         f'{labels.path}; is this file swapped with another one?',
       )
+
+
+def _shown(label: record_lib.Label, is_official: bool) -> str:
+  """Returns a label, or a list of them, for a message."""
+  one = imagenet.named if is_official else str
+  text = ', '.join(map(one, record_lib.each(label)))
+  return f'[{text}]' if isinstance(label, tuple) else text

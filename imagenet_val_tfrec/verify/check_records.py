@@ -69,11 +69,14 @@ class Batch(NamedTuple):
 class Contents:
   """What was found in records of one file; grows as more are read."""
 
-  def __init__(self, path: str):
+  def __init__(self, path: str, several: bool = False):
     self.path = path
     self.findings: list[Finding] = []  # The first ones.
     self.num_findings = 0
-    self.labels = array.array('q')  # `UNKNOWN_LABEL` where it was not read.
+    # `UNKNOWN_LABEL` where it was not read, or that alone in a list.
+    self.labels: Any = array.array('q')
+    if several:
+      self.labels = record_lib.Lists(self.labels)
     self.offsets = array.array('q')  # -1 where it is not known.
     self.num_read = 0
     self.image_bytes = 0  # Of the records that were read.
@@ -94,7 +97,7 @@ class Contents:
     """Adds what was found in the records that follow."""
     self.findings += more.findings[: MOST_LISTED - len(self.findings)]
     self.num_findings += len(more.findings)
-    self.labels += more.labels
+    self.labels.extend(more.labels)
     self.offsets += more.offsets
     self.num_read += more.num_read
     self.image_bytes += more.image_bytes
@@ -124,16 +127,20 @@ def batches(path: str, chosen: Iterator[bool]) -> Iterator[Batch]:
 
 
 def check(
-  batch: Batch, *, checks: jpeg.Checks, num_classes: int | None
+  batch: Batch,
+  *,
+  checks: jpeg.Checks,
+  num_classes: int | None,
+  several: bool = False,
 ) -> Contents:
-  """Reads and checks the records of a batch."""
-  contents = Contents(batch.path)
+  """Reads and checks the records of a batch; `several` is as in `Contents`."""
+  contents = Contents(batch.path, several)
   item: Any  # They all have a `payload`.
   with contextlib.ExitStack() as stack:
     if batch.items:
       reader, _ = stack.enter_context(_open_records(batch.path))
     for number, item in enumerate(batch.items, batch.first):
-      label = UNKNOWN_LABEL
+      label: Any = (UNKNOWN_LABEL,) if several else UNKNOWN_LABEL
       offset = item and item.offset
       if item:
         contents.num_read += 1
@@ -141,7 +148,7 @@ def check(
         try:
           # So that many threads need no more memory for large ones than one.
           with _LARGE_RECORDS if large else contextlib.nullcontext():
-            record = record_lib.read(reader, item, checks.max_pixels)
+            record = record_lib.read(reader, item, checks.max_pixels, several)
             label = record.label
             contents.image_bytes += len(record.image)
             record_lib.check(record, checks, num_classes)

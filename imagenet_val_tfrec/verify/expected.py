@@ -12,7 +12,7 @@ from imagenet_val_tfrec.records import metadata, outputs, raw_files, sums
 from imagenet_val_tfrec.verify.check_records import Finding
 
 _WITH_CLASS_NAMES = 'imagenet2012'  # Our config that always has them.
-_FIELDS = {'label', 'height', 'width', 'chans', 'image'}
+_FIELDS = {'height', 'width', 'chans', 'image'}
 _T = TypeVar('_T')
 
 
@@ -24,6 +24,7 @@ class Expected:
   splits: Sequence[metadata.Split] = ()
   of_tfds: bool = False
   num_classes: int | None = None  # Labels must be below this, if it is known.
+  several: bool = False  # Whether an image has a list of labels.
   problems: Sequence[Finding] = ()  # With other files than those of the splits.
 
 
@@ -68,7 +69,7 @@ def _of_dataset(folder: str, known: Mapping[str, str]) -> Expected:
       tell(e.path, e.what)
       return None
 
-  num_classes = read(_read_num_classes)
+  num_classes, several = read(_read_classes) or (None, False)
   info = read(_read_info)
   names = storage.names_in(folder)
   paths = [
@@ -92,6 +93,7 @@ def _of_dataset(folder: str, known: Mapping[str, str]) -> Expected:
     splits=info.splits if info else [metadata.Split(paths)],
     of_tfds=True,
     num_classes=num_classes,
+    several=several,
     problems=problems,
   )
 
@@ -100,15 +102,17 @@ class _OtherKindError(errors.FileError):
   """A file is sound, but of a dataset that is of another kind."""
 
 
-def _read_num_classes(folder: str) -> int | None:
+def _read_classes(folder: str) -> tuple[int | None, bool]:
+  """Returns how many there are, and whether an image has a list of them."""
   names, num_classes = metadata.read_features(folder)
-  if not _FIELDS.issubset(names):
+  several = metadata.has_lists(names)
+  if not _FIELDS.issubset(names) or not (several or 'label' in names):
     raise _OtherKindError(
       os.path.join(folder, metadata.FEATURES),
       f'a dataset of other features: {errors.some(sorted(names))}; expected '
-      f'{", ".join(sorted(_FIELDS))}',
+      f'{", ".join(sorted(_FIELDS))}, label',
     )
-  return num_classes
+  return num_classes, several
 
 
 def _read_info(folder: str) -> metadata.Info:

@@ -128,6 +128,12 @@ def verify(
       f'{folder}: several splits, or one that was shuffled, which do not stand '
       'in the order of a label file; verify it without one'
     )
+  if labels and labels.several != expected.several:
+    found, other = ('a list', 'one') if labels.several else ('one', 'a list')
+    raise errors.InputError(
+      f'{labels.where(0)}: {found} for the labels of an image, but {folder} '
+      f'holds {other}'
+    )
   part = _part(sample, expected)
   findings += expected.problems
   hashed = [
@@ -232,10 +238,15 @@ def _read_all(
   for a store, or decodes, as while it checks headers it holds Python's lock.
   """
   paths = [path for split in expected.splits for path in split.paths]
-  by_path = {path: check_records.Contents(path) for path in paths}
+  by_path = {
+    path: check_records.Contents(path, expected.several) for path in paths
+  }
   check: Callable[[check_records.Batch], check_records.Contents]
   check = functools.partial(
-    check_records.check, checks=checks, num_classes=expected.num_classes
+    check_records.check,
+    checks=checks,
+    num_classes=expected.num_classes,
+    several=expected.several,
   )
   remote = storage.is_remote(expected.folder)
   apart = False

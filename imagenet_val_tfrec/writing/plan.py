@@ -89,13 +89,7 @@ def shuffled(labels: labels_lib.Labels, seed: int) -> labels_lib.Labels:
   """
   draw = random.Random(seed).random
   order = sorted(range(len(labels)), key=lambda _: draw())
-  return dataclasses.replace(
-    labels,
-    names=[labels.names[i] for i in order],
-    labels=array.array('i', map(labels.labels.__getitem__, order)),
-    lines=[labels.lines[i] for i in order] if labels.lines else (),
-    cut_short=False,
-  )
+  return labels.in_order(order)
 
 
 def shard_lengths(

@@ -301,7 +301,7 @@ def read_checked(
 def _read_one(
   reader: sources.Reader,
   entry: entries.Entry,
-  label: int,
+  label: record_lib.Label,
   file_name: bytes,
   checks: jpeg.Checks,
 ) -> record_lib.Record:
