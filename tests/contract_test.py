@@ -10,6 +10,7 @@ Of `errors`, and what all readers of input share.
 import bz2
 import dataclasses
 import itertools
+import json
 import lzma
 import os
 import pathlib
@@ -44,6 +45,7 @@ class Row:
   Attributes:
     name: What it is about.
     labels: The label file; None if folders tell the classes.
+    label_file: Its name.
     splits: A label file for each split, in place of one.
     files: What is different among the files, in a folder or a tar.
     tar: A whole tar instead of files.
@@ -57,6 +59,7 @@ class Row:
 
   name: str
   labels: bytes | None = LABELS
+  label_file: str = 'labels.txt'
   splits: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
   files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
   tar: bytes = b''
@@ -65,13 +68,29 @@ class Row:
   config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   says: str = ''
   warns: str = ''
-  expected: list[int] = dataclasses.field(default_factory=lambda: EXPECTED)
+  expected: list[Any] = dataclasses.field(default_factory=lambda: EXPECTED)
 
 
 def label_row(name: str, labels: str | bytes, says: str = '', **kwargs) -> Row:
   if isinstance(labels, str):
     labels = labels.encode()
   return Row(name=f'labels: {name}', labels=labels, says=says, **kwargs)
+
+
+def lists_row(name: str, lists: list[Any], says: str = '', **kwargs) -> Row:
+  """Returns a row of a label file with a list of labels for each image."""
+  lines = [
+    json.dumps({'file_name': file, 'label': labels}) + '\n'
+    for file, labels in zip(('b.jpg', 'a.jpg', 'c.jpg'), lists, strict=True)
+  ]
+  return Row(
+    name=f'lists: {name}',
+    labels=''.join(lines).encode(),
+    label_file='labels.jsonl',
+    says=says,
+    expected=lists,
+    **kwargs,
+  )
 
 
 def image_row(name: str, image: bytes, says: str = '', **kwargs) -> Row:
@@ -239,6 +258,49 @@ LABEL_ROWS = [
     expected=[2, 0, 1, 1],
     warns='1 names differ from another one only in upper and lower case:\n'
     "  LABELS:4: 'B.JPG', 'b.jpg' on line 1\n",
+  ),
+]
+
+LISTS_ROWS = [
+  lists_row('of numbers', [[1, 4], [], [0]]),
+  lists_row('of one', [[1], [4], [0]]),
+  lists_row('for all classes', [[1], [4], [0]], config={'num_classes': 9}),
+  lists_row('all empty', [[], [], []], 'LABELS: all lists of labels are empty'),
+  lists_row(
+    'a label of no class',
+    [[1, 4], [], [0]],
+    "1 labels are out of range 0..3:\n  LABELS:1: 'b.jpg' has label 4\n",
+    config={'num_classes': 4},
+  ),
+  lists_row('a huge label', [[0], [99999999999], [0]], 'is out of range: '),
+  lists_row('a negative label', [[0], [-1], [0]], "'a.jpg' is '-1', expected"),
+  lists_row('no whole number', [[0], [1.5], [0]], 'LABELS:2: found '),
+  lists_row(
+    'a label twice',
+    [[0], [0], [1, 4, 1]],
+    "LABELS:3: labels of 'c.jpg' name a class twice: '1, 4, 1'",
+  ),
+  lists_row(
+    'a list among numbers',
+    [0, [0, 1], 1],
+    "1 lines cannot be read:\n  LABELS:2: label of 'a.jpg' is a list, unlike "
+    'those before it; write lists on all lines, such as [3] for one label\n',
+  ),
+  lists_row(
+    'a number among lists', [[], 0, [1]], "label of 'a.jpg' is no list, unlike"
+  ),
+  lists_row(
+    'a word among numbers', [[], [0], ['ash']], "'c.jpg' is 'ash', expected di"
+  ),
+  lists_row(
+    'a word that is no class',
+    [[], ['ash', 'oak'], ['elm']],
+    "1 labels are not among the class names:\n  LABELS:2: 'a.jpg' has label "
+    "'oak'\nThey are 'ash', 'elm'.",
+    config={'class_names': ['ash', 'elm']},
+  ),
+  label_row(
+    'several in a column', 'a.jpg\t1 4\n', 'several labels need a .jsonl file'
   ),
 ]
 
@@ -671,6 +733,7 @@ def params(rows: list[Row], *, as_tar: bool = False):
   ('row', 'as_tar'),
   [
     *params(LABEL_ROWS),
+    *params(LISTS_ROWS),
     *params(IMAGE_ROWS),
     *params(IMAGE_ROWS, as_tar=True),
     *params(FOLDER_ROWS),
@@ -681,7 +744,7 @@ def params(rows: list[Row], *, as_tar: bool = False):
 )
 def test_contract(tmp_path, row, as_tar):
   images = row.images or tmp_path / 'images'
-  label_file = tmp_path / 'labels.txt'
+  label_file = tmp_path / row.label_file
   label_file.write_bytes(row.labels or b'')
   files = {**FILES, **row.files}
   if row.tar:

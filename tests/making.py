@@ -9,6 +9,7 @@ import pathlib
 import struct
 import tarfile
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -213,12 +214,13 @@ def build(
 
 def labels_in(
   builder: imagenet_val_tfrec.Builder, split: str = 'validation'
-) -> list[int]:
-  """Returns the labels in a dataset, in order."""
+) -> list[Any]:
+  """Returns the labels in a dataset, in order, or its lists of them."""
   dataset = builder.as_dataset(
     split=split, decoders={'image': tfds.decode.SkipDecoding()}
   )
-  return [int(example['label']) for example in dataset.as_numpy_iterator()]
+  label = 'label' if 'label' in builder.info.features else 'labels'
+  return [e[label].tolist() for e in dataset.as_numpy_iterator()]
 
 
 def left_behind(data_dir: pathlib.Path) -> list[str]:

@@ -21,6 +21,7 @@ from imagenet_val_tfrec.dataset import splits as splits_lib
 from imagenet_val_tfrec.inputs import discovery, imagenet, join, layouts
 from imagenet_val_tfrec.inputs import labels as labels_lib
 from imagenet_val_tfrec.records import images, jpeg, metadata
+from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
 
 # By the identity of a label file, so that loads in a loop read it once.
@@ -180,12 +181,12 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
         if several is None:
           several = labels.several
         if labels.several != several:
-          found, expected = (
-            ('a list', 'one') if labels.several else ('one', 'a list')
+          found, expected = map(
+            record_lib.number_of_labels, (labels.several, several)
           )
           raise errors.InputError(
-            f'{labels.where(0)}: {found} for the labels of an image, expected '
-            f'{expected}, as in another split, or when the builder was made'
+            f'{labels.where(0)}: {found} for an image, expected {expected}, as '
+            'in another split, or when the builder was made'
           )
         if num_classes is not None:
           labels.check_range(num_classes)

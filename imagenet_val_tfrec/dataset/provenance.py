@@ -203,7 +203,7 @@ def _check_same_classes(builder: tfds.core.DatasetBuilder) -> None:
   try:
     found = tfds.features.FeaturesDict.from_config(builder.data_dir)
     on_disk = features.class_label(found)
-  except (KeyError, TypeError, ValueError) as e:
+  except (AttributeError, KeyError, TypeError, ValueError) as e:
     what = f'TFDS cannot read {metadata_lib.FEATURES}: {errors.quoted(str(e))}'
     raise _refused(builder.data_dir, what) from e
   if set(found) != set(builder.info.features):

@@ -21,7 +21,10 @@ from imagenet_val_tfrec.records import record as record_lib
 
 _CHUNK = 1 << 14
 _KEPT = 4  # Names for a message; one more than it shows.
-_NOT_IMAGES = ('.txt', '.csv', '.tsv', '.json', '.md', '.tar', '.gz', '.zip')
+_NOT_IMAGES = (
+  *('.txt', '.csv', '.tsv', '.json', '.jsonl', '.md'),
+  *('.tar', '.gz', '.zip'),
+)
 
 
 class JoinError(errors.InputError):

@@ -132,13 +132,13 @@ def _read_json(line: str) -> Line:
     raise ValueError('too many brackets') from e
   fields = found if isinstance(found, dict) else {}
   name = fields.get('file_name')
-  values = [fields[key] for key in ('label', 'labels') if key in fields]
-  value = values[0] if len(values) == 1 else None
-  several = value if isinstance(value, list) else [value]
-  if not isinstance(name, str) or {*map(type, several)} - {int, str}:
-    raise ValueError(f'found {errors.quoted(line)}')
-  labels = [*map(str, several)]
-  return name, labels if several is value else labels[0]
+  label = fields.get('label', fields.get('labels'))
+  if isinstance(name, str) and not {'label', 'labels'} <= fields.keys():
+    if type(label) in (int, str):
+      return name, str(label)
+    if isinstance(label, list) and {*map(type, label)} <= {int, str}:
+      return name, [*map(str, label)]
+  raise ValueError(f'found {errors.quoted(line)}')
 
 
 def _one_column(line: str) -> str:

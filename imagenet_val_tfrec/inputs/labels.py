@@ -177,15 +177,17 @@ def _parse(
         name, found = entries.labelled_name(line[0]), line[1]
         is_list = isinstance(found, list)
         if names and is_list != (len(ends) > 1):
-          what = 'a list' if is_list else f'{found}, not a list'
+          what = 'a list' if is_list else 'no list'
           raise ValueError(
             f'label of {errors.quoted(name)} is {what}, unlike those before '
             'it; write lists on all lines, such as [3] for one label'
           )
-        start = len(labels)
-        for label in found if isinstance(found, list) else (found,):
-          labels.append(number_of(label, name))
-        if is_list:
+        if isinstance(found, str):
+          labels.append(number_of(found, name))
+        else:
+          start = len(labels)
+          for label in found:
+            labels.append(number_of(label, name))
           of_image = labels[start:]
           if len({*of_image}) < len(of_image):
             raise ValueError(

@@ -15,6 +15,8 @@ import tensorflow as tf
 from imagenet_val_tfrec.pipeline import image_ops, options, resampling
 from imagenet_val_tfrec.pipeline.options import Sides, Size
 from imagenet_val_tfrec.pipeline.recipes import Recipe
+from imagenet_val_tfrec.records import metadata
+from imagenet_val_tfrec.records import record as record_lib
 
 Mode = Literal['exact', 'fast', 'random']
 _Range = tuple[float, float]
@@ -184,6 +186,8 @@ def _fields_of(record: tf.Tensor | image_ops.Fields) -> image_ops.Fields:
   fields = record
   if not isinstance(record, Mapping):
     fields = image_ops.parse_record(record)
+  if metadata.has_lists(fields):
+    raise ValueError(f'the fields are of {record_lib.SEVERAL}')
   if fields['image'].dtype != tf.string:
     raise ValueError(
       f'image is decoded ({fields["image"].dtype.name}), expected the bytes of '

@@ -74,6 +74,7 @@ class Info(NamedTuple):
   config: str
   file_format: str
   splits: list[Split]
+  has_lists: bool = False  # As `has_lists` of the features.
 
 
 def read_info(folder: str) -> Info:
@@ -94,7 +95,9 @@ def read_info(folder: str) -> Info:
   names = {split.name for split in info.splits}
   if len(names) < len(splits) or len(paths) < number:
     raise errors.FileError(path, 'two splits or shards of one name')
-  return Info(info.config_name, file_format, splits)
+  supervised = info.supervised_keys.tuple.items
+  lists = any(key.feature_key == 'labels' for key in supervised)
+  return Info(info.config_name, file_format, splits, lists)
 
 
 def read_features(folder: str) -> tuple[Collection[str], int | None]:

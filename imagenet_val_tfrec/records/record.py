@@ -103,6 +103,11 @@ class Lists(Sequence[tuple[int, ...]]):
     return Lists(numbers, self.ends)
 
 
+def number_of_labels(several: bool) -> str:
+  """Says how many labels an image has, for a message."""
+  return 'a list of labels' if several else 'one label'
+
+
 def each(label: Label) -> tuple[int, ...]:
   """Returns the labels of one image."""
   return label if isinstance(label, tuple) else (label,)

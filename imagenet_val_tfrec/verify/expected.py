@@ -69,7 +69,7 @@ def _of_dataset(folder: str, known: Mapping[str, str]) -> Expected:
       tell(e.path, e.what)
       return None
 
-  num_classes, several = read(_read_classes) or (None, False)
+  classes = read(_read_classes)
   info = read(_read_info)
   names = storage.names_in(folder)
   paths = [
@@ -85,6 +85,7 @@ def _of_dataset(folder: str, known: Mapping[str, str]) -> Expected:
     if info.config == _WITH_CLASS_NAMES and metadata.CLASS_NAMES not in names:
       path = os.path.join(folder, metadata.CLASS_NAMES)
       tell(path, 'the file is missing, the names of the classes')
+  num_classes, several = classes or (None, bool(info and info.has_lists))
   for problem in metadata.problems(folder, num_classes):
     tell(problem.path, problem.what)
   return Expected(

@@ -18,6 +18,7 @@ from imagenet_val_tfrec.core import errors, processes, progress, storage
 from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.inputs import discovery
 from imagenet_val_tfrec.records import jpeg, metadata, raw_files, sums
+from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.verify import check_files, check_records, check_sums
 from imagenet_val_tfrec.verify import expected as expected_lib
 
@@ -129,10 +130,12 @@ def verify(
       'in the order of a label file; verify it without one'
     )
   if labels and labels.several != expected.several:
-    found, other = ('a list', 'one') if labels.several else ('one', 'a list')
+    found, wanted = map(
+      record_lib.number_of_labels, (labels.several, expected.several)
+    )
     raise errors.InputError(
-      f'{labels.where(0)}: {found} for the labels of an image, but {folder} '
-      f'holds {other}'
+      f'{labels.where(0)}: {found} for an image, expected {wanted}, as in '
+      f'{folder}'
     )
   part = _part(sample, expected)
   findings += expected.problems

@@ -152,7 +152,12 @@ USED = [
   (
     'features.ClassLabel',
     '(*, num_classes=None, names=None, names_file=None, doc=None)',
-    'dataset.config.ImagenetValTfrecConfig.label_feature',
+    'dataset.features.of_label',
+  ),
+  (
+    'features.Sequence',
+    '(feature, length=None, *, doc=None)',
+    'dataset.features.of_label',
   ),
   ('proto.tf_example_pb2', '.Example', 'records.record._parse'),
   ('proto.tf_feature_pb2', '.Features', 'records.record._parse'),

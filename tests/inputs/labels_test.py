@@ -1,11 +1,13 @@
 """Label files: what is read, what is refused, and in what words.
 
-Of `magic`, too.
+Of `label_lines` and `magic`, too.
 """
 
 import bz2
 import errno
 import io
+import itertools
+import json
 import lzma
 import random
 import tracemalloc
@@ -102,6 +104,33 @@ def test_words_that_do_not_fit(content, message):
 
 
 @pytest.mark.parametrize(
+  ('key', 'lists', 'class_names', 'expected'),
+  [
+    ('label', [[1, 4], [], [0]], None, None),
+    ('labels', [[3]], None, None),
+    ('labels', [['4', 1]], None, [[4, 1]]),
+    ('label', [[], ['b', 'a'], ['c']], None, [[], [1, 0], [2]]),
+    ('label', [['b']], ['a', 'b'], [[1]]),
+    # As many as fit in a line.
+    ('label', [[*range(10_000)]], None, None),
+  ],
+)
+def test_lists_of_labels(key, lists, class_names, expected):
+  lines = [
+    json.dumps({'file_name': f'{i}.jpg', key: labels})
+    for i, labels in enumerate(lists)
+  ]
+  found = labels_lib.parse_labels(
+    io.BytesIO('\n'.join(lines).encode()),
+    path='l.jsonl',
+    class_names=class_names,
+  )
+  assert [*map(list, found.labels)] == (expected or lists)
+  assert [*found.part(1, 3).labels] == [*found.labels][1:3]
+  assert found.num_classes() == 1 + max(itertools.chain(*found.labels))
+
+
+@pytest.mark.parametrize(
   ('path', 'content', 'message'),
   [
     ('l.csv', b'a.jpg,1,2\n', 'l.csv:1: 3 columns, without a header such as'),
@@ -111,7 +140,49 @@ def test_words_that_do_not_fit(content, message):
     ('l.csv', b'a.jpg,1\n"b.jpg,1\n', 'l.csv:2: unexpected end of data: fou'),
     ('l.csv', b'a.jpg,1\n/b.jpg,1\n', "l.csv:2: absolute name '/b.jpg'"),
     ('l.jsonl', b'{"file_name": "a.jpg"}\n', "l.jsonl:1: found '{"),
-    ('l.jsonl', b'{"file_name": "a", "label": [1, 2]}\n', 'l.jsonl:1: found'),
+    ('l.jsonl', b'{"file_name": "a", "label": [1.5]}\n', 'l.jsonl:1: found'),
+    ('l.jsonl', b'{"file_name": "a", "label": [[1]]}\n', 'l.jsonl:1: found'),
+    ('l.jsonl', b'{"file_name": "a", "label": [true]}', 'l.jsonl:1: found'),
+    (
+      'l.jsonl',
+      b'{"file_name": "a", "label": [-1]}',
+      "label of 'a' is '-1', e",
+    ),
+    ('l.jsonl', b'{"file_name": "a", "label": [1, "x"]}', "is 'x', expected d"),
+    (
+      'l.jsonl',
+      b'{"file_name": "a", "label": ["x", 1]}',
+      'is the number 1, ex',
+    ),
+    (
+      'l.jsonl',
+      b'{"file_name": "a", "label": []}',
+      'l.jsonl: all lists of lab',
+    ),
+    (
+      'l.jsonl',
+      b'{"file_name": "a", "label": ""}',
+      "label of 'a' is '', expec",
+    ),
+    (
+      'l.jsonl',
+      b'{"file_name": "a", "label": "x\\ny"}',
+      r"is 'x\ny', expected",
+    ),
+    (
+      'l.jsonl',
+      b'{"file_name": "a", "label": 1, "labels": [1, 2]}',
+      'l.jsonl:1: found',
+    ),
+    (
+      'l.jsonl',
+      b'{"file_name": "a", "label": [1, 1]}\n{"file_name": "b", "label": [1]}',
+      "1 lines cannot be read:\n  l.jsonl:1: labels of 'a' name a class twice: "
+      "'1, 1'\n",
+    ),
+    ('l.txt', b'a.jpg\t1 4\n', 'several labels need a .jsonl file'),
+    ('l.txt', b'a.jpg 1|4\n', 'several labels need a .jsonl file: "label": [3'),
+    ('l.csv', b'a.jpg,"1,4"\n', 'several labels need a .jsonl file'),
     ('l.jsonl', b'{"file_name": "a", "label": true}\n', 'l.jsonl:1: found'),
     ('l.jsonl', b'{"file_name": "a", "label": -1}\n', "l.jsonl:1: label of 'a"),
     ('l.jsonl', b'["a", 1]\n', 'l.jsonl:1: found'),

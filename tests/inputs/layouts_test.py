@@ -219,9 +219,9 @@ REFUSED = {
     {'a.jpg': '', 'metadata.csv': 'file_name,text,more\na.jpg,rose,1\n'},
     'metadata.csv:1: 3 columns, without a header such as "file_name,label"',
   ),
-  'metadata with several labels': (
-    {'a.jpg': '', 'metadata.jsonl': '{"file_name": "a.jpg", "label": [1]}'},
-    "metadata.jsonl:1: found '{",
+  'metadata with several labels in CSV': (
+    {'a.jpg': '', 'metadata.csv': 'file_name,label\na.jpg,"[1, 4]"\n'},
+    "is '[1, 4]', expected digits 0-9 only; several labels need a .jsonl file",
   ),
   'metadata of another image': (
     {'a.jpg': '', 'metadata.csv': 'file_name,label\nb.jpg,1\n'},

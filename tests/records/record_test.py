@@ -33,14 +33,25 @@ RECORDS = [
     for name in (b'a', b'n01440764/\xff.JPEG', b'x' * 4096)
   ),
   *(
+    record_lib.Record(label=labels, height=7, width=9, chans=3, image=image)
+    for labels, image in [
+      ((), b'x'),
+      ((7,), b'x'),
+      ((2**31 - 1, 0, 128), bytes(200)),
+      # As many as fit in a line of a label file, and an image that protobuf
+      # would not be asked to parse.
+      (tuple(range(10_000)), bytes(17 << 20)),
+    ]
+  ),
+  *(
     record_lib.Record(label=i, height=7, width=9, chans=3, image=image)
     for i, image in enumerate(making.pictures())
   ),
 ]
 
 
-def int64(value: int) -> tf.train.Feature:
-  return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+def int64(*values: int) -> tf.train.Feature:
+  return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
 
 def raw(*values: bytes) -> tf.train.Feature:
@@ -48,10 +59,11 @@ def raw(*values: bytes) -> tf.train.Feature:
 
 
 def example(record: record_lib.Record, **other: tf.train.Feature):
+  of_label = 'label' if isinstance(record.label, int) else 'labels'
   return tf.train.Example(
     features=tf.train.Features(
       feature={
-        'label': int64(record.label),
+        of_label: int64(*record_lib.each(record.label)),
         'height': int64(record.height),
         'width': int64(record.width),
         'chans': int64(record.chans),
@@ -89,14 +101,27 @@ def test_the_overhead_is_what_is_promised():
   for record in RECORDS:
     size = sum(map(len, record_lib.serialise(record)))
     size -= len(record.image) + len(record.file_name)
-    of_name = record_lib.NAME_OVERHEAD * bool(record.file_name)
-    assert size <= record_lib.MAX_OVERHEAD + of_name
+    most = record_lib.MAX_OVERHEAD
+    most += record_lib.FIELD_OVERHEAD * bool(record.file_name)
+    if isinstance(record.label, tuple):
+      of_labels = record_lib.LABEL_BYTES * len(record.label)
+      most += record_lib.FIELD_OVERHEAD + of_labels
+    assert size <= most
 
 
 @pytest.mark.parametrize('record', RECORDS)
 def test_parse_undoes_serialise(record):
   payload = b''.join(record_lib.serialise(record)[1:-1])
-  assert record_lib.parse(payload) == record
+  several = isinstance(record.label, tuple)
+  assert record_lib.parse(payload, several) == record
+  with pytest.raises(frames.RecordError, match=r"no field 'label|several"):
+    record_lib.parse(payload, not several)
+
+
+def test_an_empty_list_as_tfds_writes_it():
+  empty = dataclasses.replace(RECORDS[1], label=())
+  payload = example(empty, labels=tf.train.Feature()).SerializeToString()
+  assert record_lib.parse(payload, several=True) == empty
 
 
 def test_what_others_write_is_read():
