@@ -6,6 +6,7 @@ few bytes changed. It has a second for each, and messages stay short and plain.
 
 import datetime
 import io
+import json
 import tarfile
 import tracemalloc
 
@@ -101,6 +102,46 @@ def test_good_label_files(table, end, gap, start):
   text = start + ''.join(f'{n}{gap}{v}{end}' for n, v in table.items())
   found = labels_lib.parse_labels(io.BytesIO(text.encode()), path='l.txt')
   assert dict(zip(found.names, found.labels, strict=True)) == table
+
+
+LABEL = st.one_of(
+  st.integers(-1, 2**31), st.text(max_size=3), st.none(), st.booleans()
+)
+
+
+@many
+@given(
+  lists=st.lists(
+    st.one_of(st.lists(st.integers(0, 9), unique=True), st.lists(LABEL), LABEL),
+    min_size=1,
+    max_size=4,
+  )
+)
+def test_lists_of_labels(lists):
+  lines = [
+    json.dumps({'file_name': f'{i}.jpg', 'label': labels})
+    for i, labels in enumerate(lists)
+  ]
+  try:
+    found = labels_lib.parse_labels(
+      io.BytesIO('\n'.join(lines).encode()), path='l.jsonl'
+    )
+  except labels_lib.LabelError as e:
+    check_message(e, about='l.jsonl:')
+    assert not all(
+      isinstance(labels, list)
+      and {*map(type, labels)} <= {int}
+      and len({*labels}) == len(labels)
+      and all(0 <= label < 2**31 for label in labels)
+      for labels in lists
+    ) or not any(lists)
+    return
+  words = found.class_names
+  for labels, read in zip(lists, found.labels, strict=True):
+    assert isinstance(labels, list) == found.several == isinstance(read, tuple)
+    shown = [words[n] if words else str(int(n)) for n in record_lib.each(read)]
+    said = labels if found.several else [labels]
+    assert shown == [str(s) if words else str(int(s)) for s in said]
 
 
 # --- JPEG headers ---

@@ -84,8 +84,7 @@ class Labels:
 
   def num_classes(self) -> int:
     """Returns the number of classes: the largest label plus one."""
-    labels: Any = self.labels
-    most: int = max(labels.numbers if self.several else labels)
+    most: int = max(_flat(self))
     return most + 1
 
   def check_range(self, num_classes: int) -> None:
@@ -101,6 +100,11 @@ class Labels:
     what = f'labels are out of range 0..{num_classes - 1}'
     advice = 'Correct the labels, or say the right num_classes.'
     raise LabelError(errors.offenders(what, found, advice))
+
+
+def _flat(labels: Labels) -> Any:
+  """Returns the array of all labels, one after the other."""
+  return getattr(labels.labels, 'numbers', labels.labels)
 
 
 def read_labels(path: str, class_names: Sequence[str] | None = None) -> Labels:
@@ -247,12 +251,9 @@ def _number_words(
     what = 'labels are not among the class names'
     raise LabelError(errors.offenders(what, lines, advice))
   number = [index[word] for word in words]
-  found: Any = labels.labels
-  if labels.several:
-    found = found.mapped(number.__getitem__)
-  else:
-    found = array.array('i', map(number.__getitem__, found))
-  return dataclasses.replace(labels, labels=found, class_names=in_order)
+  numbers = _flat(labels)
+  numbers[:] = array.array('i', map(number.__getitem__, numbers))
+  return dataclasses.replace(labels, class_names=in_order)
 
 
 def sort_classes(names: Iterable[str]) -> list[str]:

@@ -17,8 +17,8 @@ import array
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias, overload
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 import google_crc32c
 from google.protobuf import message as protobuf
@@ -35,16 +35,17 @@ FIELD_OVERHEAD = 32
 LABEL_BYTES = 5
 
 MAX_LABEL = 2**31 - 1  # `legacy.parser` returns int32.
+# What is said where there can be only one.
+SEVERAL = (
+  "several labels an image ('labels'), expected one ('label'): `imagenet_val_"
+  'tfrec build` keeps them, and tfds.load reads them'
+)
 
 # Tags of the wire format: field number << 3 | 2 (length-delimited).
 _FIELD_1, _FIELD_2, _FIELD_3 = b'\x0a', b'\x12', b'\x1a'
 _IMAGE_KEY = b'\x0a\x05image\x12'
 _SHAPE = ('height', 'width', 'chans')
 _INTEGERS = 'int64_list'
-SEVERAL = (
-  "several labels an image ('labels'), expected one ('label'): these are for "
-  'datasets of TFDS alone; build one from the images, and read it by tfds.load'
-)
 _VARINT = rb'([\x80-\xff]{0,4}[\0-\x7f])'
 _FEATURES = re.compile(_FIELD_1 + _VARINT, re.DOTALL)
 # Lengths of the map entry, its Feature, its BytesList and the image.
@@ -76,11 +77,7 @@ class Lists(Sequence[tuple[int, ...]]):
   def __len__(self) -> int:
     return len(self.ends) - 1
 
-  @overload
-  def __getitem__(self, index: int) -> tuple[int, ...]: ...
-  @overload
-  def __getitem__(self, index: slice) -> Lists: ...
-  def __getitem__(self, index: int | slice) -> tuple[int, ...] | Lists:
+  def __getitem__(self, index: Any) -> Any:  # A tuple; or lists, of a slice.
     if isinstance(index, slice):
       some = Lists(self.numbers[:0])
       some.extend(map(self.__getitem__, range(len(self))[index]))
@@ -96,11 +93,6 @@ class Lists(Sequence[tuple[int, ...]]):
     """Adds some lists."""
     for numbers in lists:
       self.append(numbers)
-
-  def mapped(self, function: Callable[[int], int]) -> Lists:
-    """Returns lists of what the function makes of each number."""
-    numbers = array.array(self.numbers.typecode, map(function, self.numbers))
-    return Lists(numbers, self.ends)
 
 
 def number_of_labels(several: bool) -> str:
