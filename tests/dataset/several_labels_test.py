@@ -170,7 +170,8 @@ def test_a_file_that_was_written_after_the_builder_was_made(tmp_path):
 def test_input_that_changed_and_input_that_is_gone(tmp_path):
   images = write(tmp_path / 'images')
   making.build(tmp_path, image_dir=images)
-  write(images, LISTS | {'b.jpg': ['dog']})
+  # The same labels, one after the other.
+  write(images, LISTS | {'b.jpg': ['dog'], 'c.jpg': []})
   with pytest.raises(errors.InputError, match='made from other input'):
     making.build(tmp_path, image_dir=images)
   write(images, {name: [*labels, 'x'][0] for name, labels in LISTS.items()})
