@@ -22,7 +22,7 @@ import tqdm
 from imagenet_val_tfrec.core import errors, progress
 from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.dataset import config as config_lib
-from imagenet_val_tfrec.dataset import duplicates
+from imagenet_val_tfrec.dataset import duplicates, features
 from imagenet_val_tfrec.imagenet_val_tfrec_dataset_builder import Builder
 from imagenet_val_tfrec.inputs import discovery, imagenet, join, layouts
 from imagenet_val_tfrec.records import images
@@ -80,14 +80,15 @@ def add_to(commands: Any) -> None:
 def _inspect(arguments: argparse.Namespace) -> int:
   workers_lib.check_workers(arguments.workers)
   config, flags = _find(arguments.path, arguments.config)
-  feature = config.label_feature()
-  examples = config.examples(arguments.path or '', 0, feature.num_classes)
+  of_label = config.label_feature('')
+  classes = features.class_label(of_label)
+  examples = config.examples(arguments.path or '', 0, of_label)
   start = time.monotonic()
   looked = _look(examples, config, arguments.workers)
   seconds = time.monotonic() - start
-  name = functools.partial(_name, feature.names)
+  name = functools.partial(_name, classes.names)
   for split, found in looked.items():
-    lines = _describe(split, examples[split], found, len(feature.names), name)
+    lines = _describe(split, examples[split], found, len(classes.names), name)
     print(errors.harmless('\n'.join(lines)))
   if arguments.html:
     from imagenet_val_tfrec.commands import inspect_html
@@ -205,7 +206,9 @@ def _describe(
   name: Callable[[int], str],
 ) -> Iterator[str]:
   """Yields the lines that describe a split."""
-  counts = np.bincount(examples.labels.labels, minlength=num_classes)
+  labels: Any = examples.labels.labels
+  numbers = labels.numbers if examples.labels.several else labels
+  counts = np.bincount(numbers, minlength=num_classes)
   there = np.flatnonzero(counts)
   most, least = int(counts.argmax()), int(there[counts[there].argmin()])
 
