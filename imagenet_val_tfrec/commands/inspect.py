@@ -22,10 +22,11 @@ import tqdm
 from imagenet_val_tfrec.core import errors, progress
 from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.dataset import config as config_lib
-from imagenet_val_tfrec.dataset import duplicates
+from imagenet_val_tfrec.dataset import duplicates, features
 from imagenet_val_tfrec.imagenet_val_tfrec_dataset_builder import Builder
 from imagenet_val_tfrec.inputs import discovery, imagenet, join, layouts
 from imagenet_val_tfrec.records import images
+from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
 from imagenet_val_tfrec.writing import shards
 
@@ -80,8 +81,9 @@ def add_to(commands: Any) -> None:
 def _inspect(arguments: argparse.Namespace) -> int:
   workers_lib.check_workers(arguments.workers)
   config, flags = _find(arguments.path, arguments.config)
-  feature = config.label_feature()
-  examples = config.examples(arguments.path or '', 0, feature.num_classes)
+  label = config.label_feature()
+  feature = features.class_label(label)
+  examples = config.examples(arguments.path or '', 0, label)
   start = time.monotonic()
   looked = _look(examples, config, arguments.workers)
   seconds = time.monotonic() - start
@@ -205,7 +207,7 @@ def _describe(
   name: Callable[[int], str],
 ) -> Iterator[str]:
   """Yields the lines that describe a split."""
-  counts = np.bincount(examples.labels.labels, minlength=num_classes)
+  counts = np.bincount(examples.labels.flat(), minlength=num_classes)
   there = np.flatnonzero(counts)
   most, least = int(counts.argmax()), int(there[counts[there].argmin()])
 
@@ -218,6 +220,9 @@ def _describe(
     f'  images of a class: {counts[least]:,} (the fewest, {name(least)}) to '
     f'{counts[most]:,} (the most, {name(most)})'
   )
+  if examples.labels.several:
+    numbers = [len(record_lib.each(one)) for one in examples.labels.labels]
+    yield f'  labels of an image: {min(numbers):,} to {max(numbers):,}'
   if not found.sides:
     return
   yield f'  formats: {_listed(found.formats)}'

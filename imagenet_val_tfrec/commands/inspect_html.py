@@ -13,6 +13,7 @@ import tensorflow as tf
 from imagenet_val_tfrec.core import small_files
 from imagenet_val_tfrec.evaluation import report
 from imagenet_val_tfrec.inputs import join, sources
+from imagenet_val_tfrec.records import record as record_lib
 
 # Bounds the page: each picture has some 5 kB, as text.
 _MOST_PICTURES, _MOST_OF_A_CLASS = 1000, 6
@@ -33,8 +34,9 @@ def write(
   """
   first, *_ = examples.values()
   rows: dict[int, list[int]] = {}
-  for row, label in enumerate(first.labels.labels):
-    rows.setdefault(label, []).append(row)
+  for row, labels in enumerate(first.labels.labels):
+    for label in record_lib.each(labels):
+      rows.setdefault(label, []).append(row)
   most = max(1, min(_MOST_PICTURES // len(rows), _MOST_OF_A_CLASS))
   classes: list[dict[str, Any]] = [
     {'name': name(label), 'count': len(rows[label]), 'rows': rows[label][:most]}
