@@ -26,6 +26,7 @@ from imagenet_val_tfrec.dataset import duplicates, features
 from imagenet_val_tfrec.imagenet_val_tfrec_dataset_builder import Builder
 from imagenet_val_tfrec.inputs import discovery, imagenet, join, layouts
 from imagenet_val_tfrec.records import images
+from imagenet_val_tfrec.records import record as record_lib
 from imagenet_val_tfrec.writing import plan as plan_lib
 from imagenet_val_tfrec.writing import shards
 
@@ -80,9 +81,9 @@ def add_to(commands: Any) -> None:
 def _inspect(arguments: argparse.Namespace) -> int:
   workers_lib.check_workers(arguments.workers)
   config, flags = _find(arguments.path, arguments.config)
-  of_label = config.label_feature('')
-  classes = features.class_label(of_label)
-  examples = config.examples(arguments.path or '', 0, of_label)
+  label = config.label_feature()
+  feature = features.class_label(label)
+  examples = config.examples(arguments.path or '', 0, label)
   start = time.monotonic()
   looked = _look(examples, config, arguments.workers)
   seconds = time.monotonic() - start
@@ -206,9 +207,7 @@ def _describe(
   name: Callable[[int], str],
 ) -> Iterator[str]:
   """Yields the lines that describe a split."""
-  labels: Any = examples.labels.labels
-  numbers = labels.numbers if examples.labels.several else labels
-  counts = np.bincount(numbers, minlength=num_classes)
+  counts = np.bincount(examples.labels.flat(), minlength=num_classes)
   there = np.flatnonzero(counts)
   most, least = int(counts.argmax()), int(there[counts[there].argmin()])
 
@@ -221,6 +220,9 @@ def _describe(
     f'  images of a class: {counts[least]:,} (the fewest, {name(least)}) to '
     f'{counts[most]:,} (the most, {name(most)})'
   )
+  if examples.labels.several:
+    numbers = [len(record_lib.each(one)) for one in examples.labels.labels]
+    yield f'  labels of an image: {min(numbers):,} to {max(numbers):,}'
   if not found.sides:
     return
   yield f'  formats: {_listed(found.formats)}'

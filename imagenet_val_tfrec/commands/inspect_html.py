@@ -34,8 +34,8 @@ def write(
   """
   first, *_ = examples.values()
   rows: dict[int, list[int]] = {}
-  for row, of_image in enumerate(first.labels.labels):
-    for label in record_lib.each(of_image):
+  for row, labels in enumerate(first.labels.labels):
+    for label in record_lib.each(labels):
       rows.setdefault(label, []).append(row)
   most = max(1, min(_MOST_PICTURES // len(rows), _MOST_OF_A_CLASS))
   classes: list[dict[str, Any]] = [

@@ -229,7 +229,7 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     parts = itertools.chain(options, *states.values())
     return hashlib.sha256(repr((*parts,)).encode()).hexdigest()
 
-  def label_feature(self, built: str) -> dict[str, Any]:
+  def label_feature(self, built: str | None = None) -> dict[str, Any]:
     """Returns the feature `label`, or `labels`; the same for all splits.
 
     If the label files are gone, the dataset in `built` tells which.
@@ -250,7 +250,9 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
           number, names = max(counts), found
       except (errors.InputError, OSError):  # Whoever builds is told why.
         with contextlib.suppress(errors.FileError):
-          several = metadata.has_lists(metadata.read_features(built)[0])
+          several = metadata.has_lists(
+            metadata.read_features(built)[0] if built else ()
+          )
     return features.of_label(number, names, several)
 
   def _classes(

@@ -54,6 +54,12 @@ class Labels:
     """Whether each image has a list of labels."""
     return isinstance(self.labels, record_lib.Lists)
 
+  def flat(self) -> array.array[int]:
+    """Returns the labels of all images, one after the other."""
+    labels: Any = self.labels
+    flat: array.array[int] = labels.numbers if self.several else labels
+    return flat
+
   def where(self, index: int) -> str:
     """Returns `path:line` of the name at `index`, or the path alone."""
     return f'{self.path}:{self.lines[index]}' if self.lines else self.path
@@ -84,8 +90,7 @@ class Labels:
 
   def num_classes(self) -> int:
     """Returns the number of classes: the largest label plus one."""
-    most: int = max(_flat(self))
-    return most + 1
+    return max(self.flat()) + 1
 
   def check_range(self, num_classes: int) -> None:
     """Raises LabelError if a label is not below `num_classes`."""
@@ -100,11 +105,6 @@ class Labels:
     what = f'labels are out of range 0..{num_classes - 1}'
     advice = 'Correct the labels, or say the right num_classes.'
     raise LabelError(errors.offenders(what, found, advice))
-
-
-def _flat(labels: Labels) -> Any:
-  """Returns the array of all labels, one after the other."""
-  return getattr(labels.labels, 'numbers', labels.labels)
 
 
 def read_labels(path: str, class_names: Sequence[str] | None = None) -> Labels:
@@ -251,7 +251,7 @@ def _number_words(
     what = 'labels are not among the class names'
     raise LabelError(errors.offenders(what, lines, advice))
   number = [index[word] for word in words]
-  numbers = _flat(labels)
+  numbers = labels.flat()
   numbers[:] = array.array('i', map(number.__getitem__, numbers))
   return dataclasses.replace(labels, class_names=in_order)
 
