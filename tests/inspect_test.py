@@ -204,20 +204,3 @@ def test_the_page(flowers, tmp_path, capsys):
     page.type('ROS')
     assert page.run(heads) == ['rose 3 images']
     assert page.run('document.querySelector("output").textContent') == '1 of 2'
-
-
-def test_several_labels_of_an_image(tmp_path, capsys):
-  making.write_folder(
-    tmp_path, {f'{i}.jpg': making.picture() for i in range(3)}
-  )
-  labels = [['ash', 'oak'], [], ['oak']]
-  (tmp_path / 'metadata.jsonl').write_text(
-    ''.join(
-      json.dumps({'file_name': f'{i}.jpg', 'label': words}) + '\n'
-      for i, words in enumerate(labels)
-    )
-  )
-  assert run('inspect', tmp_path, '--html', tmp_path / 'page.html') == 0
-  said = '1 (the fewest, ash) to 2 (the most, oak)'
-  assert said in capsys.readouterr().out
-  assert (tmp_path / 'page.html').read_text().count('<img') == 3

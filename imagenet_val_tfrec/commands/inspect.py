@@ -82,7 +82,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
   workers_lib.check_workers(arguments.workers)
   config, flags = _find(arguments.path, arguments.config)
   label = config.label_feature()
-  feature = features.class_label(label)
+  classes = features.class_label(label)
   examples = config.examples(arguments.path or '', 0, label)
   start = time.monotonic()
   looked = _look(examples, config, arguments.workers)
