@@ -132,6 +132,7 @@ def check(
   checks: jpeg.Checks,
   num_classes: int | None,
   several: bool = False,
+  with_names: bool = False,
 ) -> Contents:
   """Reads and checks the records of a batch; `several` is as in `Contents`."""
   contents = Contents(batch.path, several)
@@ -151,6 +152,8 @@ def check(
             record = record_lib.read(reader, item, checks.max_pixels, several)
             label = record.label
             contents.image_bytes += len(record.image)
+            if with_names and not record.file_name:
+              raise frames.RecordError("no field 'file_name'")
             record_lib.check(record, checks, num_classes)
             del record
         except _WRONG as e:

@@ -25,6 +25,7 @@ class Expected:
   of_tfds: bool = False
   num_classes: int | None = None  # Labels must be below this, if it is known.
   several: bool = False  # Whether an image has a list of labels.
+  with_names: bool = False  # Whether a record has the name of its file.
   problems: Sequence[Finding] = ()  # With other files than those of the splits.
 
 
@@ -85,7 +86,8 @@ def _of_dataset(folder: str, known: Mapping[str, str]) -> Expected:
     if info.config == _WITH_CLASS_NAMES and metadata.CLASS_NAMES not in names:
       path = os.path.join(folder, metadata.CLASS_NAMES)
       tell(path, 'the file is missing, the names of the classes')
-  num_classes, several = classes or (None, bool(info and info.has_lists))
+  unknown = None, bool(info and info.has_lists), False
+  num_classes, several, with_names = classes or unknown
   for problem in metadata.problems(folder, num_classes):
     tell(problem.path, problem.what)
   return Expected(
@@ -95,6 +97,7 @@ def _of_dataset(folder: str, known: Mapping[str, str]) -> Expected:
     of_tfds=True,
     num_classes=num_classes,
     several=several,
+    with_names=with_names,
     problems=problems,
   )
 
@@ -103,8 +106,11 @@ class _OtherKindError(errors.FileError):
   """A file is sound, but of a dataset that is of another kind."""
 
 
-def _read_classes(folder: str) -> tuple[int | None, bool]:
-  """Returns how many there are, and whether an image has a list of them."""
+def _read_classes(folder: str) -> tuple[int | None, bool, bool]:
+  """Returns how many there are, and whether an image has a list of them.
+
+  And whether it has a name.
+  """
   names, num_classes = metadata.read_features(folder)
   several = metadata.has_lists(names)
   if not _FIELDS.issubset(names) or not (several or 'label' in names):
@@ -113,7 +119,7 @@ def _read_classes(folder: str) -> tuple[int | None, bool]:
       f'a dataset of other features: {errors.some(sorted(names))}; expected '
       f'{", ".join(sorted(_FIELDS))}, label',
     )
-  return num_classes, several
+  return num_classes, several, 'file_name' in names
 
 
 def _read_info(folder: str) -> metadata.Info:

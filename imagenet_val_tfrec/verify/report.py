@@ -250,6 +250,7 @@ def _read_all(
     checks=checks,
     num_classes=expected.num_classes,
     several=expected.several,
+    with_names=expected.with_names,
   )
   remote = storage.is_remote(expected.folder)
   apart = False

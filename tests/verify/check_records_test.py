@@ -4,6 +4,7 @@ In TFRecord files, and by `array_files` in those of array_record.
 """
 
 import dataclasses
+import pathlib
 import subprocess
 import sys
 import time
@@ -134,6 +135,17 @@ def test_a_hole_blames_nothing_but_itself(twenty, number):
     f'{path.name}: {hole.format(a=at[3], size=at[6] - at[3])}',
     f'{path.name}: {data.format(a=at[15])}',
   ]
+
+
+def test_a_name_that_is_missing(tmp_path):
+  options = {'manual_dir': str(making.DUMMY)}
+  builder = making.build(tmp_path, with_names=True, options=options)
+  folder = pathlib.Path(builder.data_dir)
+  assert not verify.verify(folder).findings
+  (shard,) = folder.glob('*.tfrecord*')
+  change(shard, 1, file_name=b'')
+  found = [str(finding) for finding in verify.verify(folder).findings]
+  assert f'{shard}: record 1 at byte {starts(shard)[1]}: no field' in found[0]
 
 
 def test_jpegs_that_would_take_all_memory(dataset):
