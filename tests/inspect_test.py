@@ -174,6 +174,10 @@ def test_nothing_heavy_is_loaded():
     ([], 'expected a path, or --config'),
     (['nothing'], 'no such folder or tar'),
     (['.', '--config', 'flowers'], "config is 'flowers', expected one as JSON"),
+    (
+      ['.', '--config', '{"name": "a", "image_dir": "b"}'],
+      "path is '.', but image_dir in the config is 'b'; leave one of them out",
+    ),
   ],
 )
 def test_wrong_words(tmp_path, monkeypatch, capsys, arguments, says):

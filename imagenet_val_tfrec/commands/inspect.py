@@ -126,6 +126,12 @@ def _find(path: str | None, flag: str | None) -> tuple[_Config, str]:
     config = config_lib.from_flag(flag)
     if not isinstance(config, _Config):
       raise errors.InputError(f'config is {flag!r}, expected one as JSON')
+    said = os.path.expanduser(config.image_dir or '')
+    if path and said and os.path.realpath(said) != os.path.realpath(path):
+      raise errors.InputError(
+        f'path is {path!r}, but image_dir in the config is '
+        f'{config.image_dir!r}; leave one of them out'
+      )
     there = manual_dir if path else ''
     return config, f'{command}{there} --config {shlex.quote(flag)}'
   if not path:
@@ -160,11 +166,12 @@ def _look(
   examples: Mapping[str, join.Examples], config: _Config, workers: int
 ) -> dict[str, _Looked]:
   """Reads all images as a build does; returns what was found in each split."""
-  parts = [
+  # Made as they are asked for: together they take as much memory as the plan.
+  parts = (
     (split, of_split.part(start, min(start + _AT_A_TIME, len(of_split))))
     for split, of_split in examples.items()
     for start in range(0, len(of_split), _AT_A_TIME)
-  ]
+  )
   looked = {split: _Looked() for split in examples}
   total = sum(map(len, examples.values()))
   work = functools.partial(_look_at_part, config=config)
@@ -175,13 +182,15 @@ def _look(
     tqdm.tqdm, images=total, description='Looking'
   ) as report:
     results = workers_lib.in_order(work, parts, threads, threading.Event())
-    for (split, part), found in zip(parts, results, strict=True):
+    for (split, part), found in results:
       looked[split].add(found)
       report(len(part), part.image_bytes())
   return looked
 
 
-def _look_at_part(part: tuple[str, join.Examples], config: _Config) -> _Looked:
+def _look_at_part(
+  part: tuple[str, join.Examples], config: _Config
+) -> tuple[tuple[str, join.Examples], _Looked]:
   shard = plan_lib.Shard(
     filename='', file_format='', examples=part[1], checks=config.checks()
   )
@@ -196,7 +205,7 @@ def _look_at_part(part: tuple[str, join.Examples], config: _Config) -> _Looked:
       found.keys.append(shards.key_of(record.image))
     else:
       found.problems.append(problem)
-  return found
+  return part, found
 
 
 def _describe(
