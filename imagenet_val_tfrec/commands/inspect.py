@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from imagenet_val_tfrec.core import errors, progress
+from imagenet_val_tfrec.core import errors, progress, storage
 from imagenet_val_tfrec.core import workers as workers_lib
 from imagenet_val_tfrec.dataset import config as config_lib
 from imagenet_val_tfrec.dataset import duplicates, features
@@ -107,8 +107,8 @@ def _inspect(arguments: argparse.Namespace) -> int:
   size = sum(e.image_bytes() + e.overhead() * len(e) for e in examples.values())
   seconds += size / _hashed_in_a_second()
   print(
-    f'a build: at most {size / 1e6:,.1f} MB; about {seconds:,.1f} s here, and '
-    f'the time in which the disk writes them\nto build: {flags}'
+    f'a build: at most {size / 1e6:,.1f} MB; here at least {seconds:,.1f} s, '
+    f'and more if the disk writes slowly\nto build: {flags}'
   )
   return 0
 
@@ -123,9 +123,13 @@ def _find(path: str | None, flag: str | None) -> tuple[_Config, str]:
     path = os.path.expanduser(path)
     manual_dir = f' --manual_dir {shlex.quote(path)}'
   if flag:
-    config = config_lib.from_flag(flag)
+    named = {config.name: config for config in Builder.BUILDER_CONFIGS}
+    config = named.get(flag) or config_lib.from_flag(flag)
     if not isinstance(config, _Config):
-      raise errors.InputError(f'config is {flag!r}, expected one as JSON')
+      known = ', '.join(named)
+      raise errors.InputError(
+        f'config is {flag!r}, expected one as JSON, or {known}'
+      )
     said = os.path.expanduser(config.image_dir or '')
     if path and said and os.path.realpath(said) != os.path.realpath(path):
       raise errors.InputError(
@@ -144,7 +148,7 @@ def _find(path: str | None, flag: str | None) -> tuple[_Config, str]:
     )
   except layouts.LayoutError as e:
     official, refused = True, e
-  if official and os.path.isdir(path):
+  if official and storage.is_folder(path):
     try:
       discovery.find_images(path)
     except FileNotFoundError:
@@ -176,7 +180,8 @@ def _look(
   total = sum(map(len, examples.values()))
   work = functools.partial(_look_at_part, config=config)
   threads = workers or workers_lib.num_threads(
-    sum(e.image_bytes() for e in examples.values()) / total, remote=False
+    sum(e.image_bytes() for e in examples.values()) / total,
+    remote=any(storage.is_remote(e.source.path) for e in examples.values()),
   )
   with progress.progress_bar(
     tqdm.tqdm, images=total, description='Looking'
@@ -225,10 +230,11 @@ def _describe(
   yield f'  classes: {num_classes:,}, {name(0)} to {name(num_classes - 1)}'
   if len(there) < num_classes:
     yield f'  classes without an image: {num_classes - len(there):,}'
-  yield (
-    f'  images of a class: {counts[least]:,} (the fewest, {name(least)}) to '
-    f'{counts[most]:,} (the most, {name(most)})'
-  )
+  if counts[least] == counts[most]:
+    yield f'  images of a class: {counts[most]:,}'
+  else:
+    yield f'  most images: {counts[most]:,}, {name(most)}'
+    yield f'  fewest images: {counts[least]:,}, {name(least)}'
   if examples.labels.several:
     numbers = [len(record_lib.each(one)) for one in examples.labels.labels]
     yield f'  labels of an image: {min(numbers):,} to {max(numbers):,}'

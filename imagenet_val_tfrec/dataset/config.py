@@ -263,7 +263,8 @@ class ImagenetValTfrecConfig(tfds.core.BuilderConfig):
     And whether an image has a list of them.
     """
     if not label_file:
-      return len(names or imagenet.wnids()), names, False
+      names = names or imagenet.wnids()
+      return len(names), names, False
     key = storage.identity_of(label_file), names and tuple(names)
     if key not in _CLASSES:
       labels = discovery.read_labels(label_file, names)
