@@ -116,6 +116,32 @@ def in_process(folder, backend, script, found) -> list[int]:
   return json.loads(run.stdout.splitlines()[-1])
 
 
+ALONE = """
+import sys
+sys.modules['imagenet_val_tfrec'] = None
+import tensorflow_datasets as tfds
+for folder in sys.argv[1:]:
+  print(tfds.builder_from_directory(folder).info.features['label'].names[:2])
+"""
+
+
+def test_which_datasets_need_the_package(folder, tmp_path):
+  """Those with WebP; `docs_test` loads others where there is no package."""
+  making.write_folder(tmp_path / 'in' / 'rose', {'a.jpg': making.picture()})
+  formats = ['jpeg', 'webp']
+  builder = making.build(tmp_path, image_dir=tmp_path / 'in', formats=formats)
+  folders = version_folder(folder / 'data'), builder.data_dir
+  run = subprocess.run(
+    [sys.executable, '-c', ALONE, *map(str, folders)],
+    check=False,
+    capture_output=True,
+    text=True,
+    cwd=tmp_path,
+  )
+  assert run.stdout == "['n01440764', 'n01443537']\n"
+  assert 'Could not import imagenet_val_tfrec' in run.stderr
+
+
 def test_an_orientation_in_exif_is_not_applied(tmp_path):
   exif = Image.Exif()
   exif[ExifTags.Base.Orientation] = 6  # Turned by 90 degrees.

@@ -53,8 +53,8 @@ def find_names(
     path, names, labels = true.path, true.names, true.labels
   elif isinstance(names, str | os.PathLike):
     path = os.fspath(names)
-    read = discovery.read_labels(path)
-    names, labels = read.names, None if read.several else read.labels
+    listed = discovery.read_labels(path)
+    names, labels = listed.names, None if listed.several else listed.labels
   if total is not None and len(names) < total:
     raise errors.InputError(
       f'{path}: {len(names):,} names, expected one for each of {total:,} images'
