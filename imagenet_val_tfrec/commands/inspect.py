@@ -227,7 +227,8 @@ def _describe(
 
   size = examples.image_bytes() / 1e6
   yield f'{split}: {len(examples):,} images, {size:,.1f} MB'
-  yield f'  classes: {num_classes:,}, {name(0)} to {name(num_classes - 1)}'
+  ends = dict.fromkeys([name(0), name(num_classes - 1)])
+  yield f'  classes: {num_classes:,}, {" to ".join(ends)}'
   if len(there) < num_classes:
     yield f'  classes without an image: {num_classes - len(there):,}'
   if counts[least] == counts[most]:

@@ -268,7 +268,7 @@ def image_error(
   problems: Mapping[sources.ImageSource, Sequence[str]],
 ) -> ImageError:
   """Returns the error that counts what is wrong, source by source."""
-  advice = 'Fix or remove them, and their lines in the label file.'
+  advice = 'Fix or remove them, and their lines in a label file.'
   messages = (
     errors.offenders(f'images cannot be used in {source.path}', found, advice)
     for source, found in problems.items()
